@@ -1,0 +1,177 @@
+/**
+ * Where records rest and are read.
+ *
+ * A commit is all or nothing: rows, quarantine, ledger and audit of a batch become visible together, under one
+ * commit number that only grows. A message that the ledger holds is never stored again.
+ */
+import type { Envelope } from '../bus/envelope.ts';
+import type { RowValue } from '../datasets/contract.ts';
+import type { AggregateQuery, RecordsQuery } from './query.ts';
+
+/** A decoded message with what the bus says of it. */
+export interface StorableMessage {
+  readonly envelope: Envelope;
+  readonly sequence: number;
+  /** Accepted only when first delivered: a foreign publisher's. */
+  readonly late: boolean;
+}
+
+export interface StoreOutcome {
+  readonly commitNumber: number;
+  readonly committedAtMs: number;
+  /** By dataset, of this commit. Messages the ledger already held count in none but `replayedMessages`. */
+  readonly datasets: Readonly<Record<string, OutcomeCounts>>;
+}
+
+export interface OutcomeCounts {
+  readonly stored: number;
+  readonly duplicate: number;
+  /** Accepted rows set apart by the pipeline (KEY_CONFLICT …). */
+  readonly quarantined: number;
+  readonly quarantinedByCode: Readonly<Record<string, number>>;
+  /** Rows that the request itself rejected; outside the equation. */
+  readonly rejected: number;
+  readonly rejectedByCode: Readonly<Record<string, number>>;
+  readonly replayedMessages: number;
+}
+
+/** A message to put into a bronze file, in settle order. `data` is the envelope's JSON text as it travelled. */
+export interface SealableMessage {
+  readonly messageId: string;
+  readonly dataset: string;
+  readonly data: Buffer;
+  readonly sequence: number;
+  readonly settleOrder: number;
+  readonly late: boolean;
+}
+
+/** The state of a set of partitions. Equal versions mean equal answers. */
+export interface PartitionsVersion {
+  /** Changes after a rebuild or an erasure: cursors of an earlier generation are gone. */
+  readonly generation: string;
+  /** The newest commit that touched any of the partitions; 0 when none did. */
+  readonly commitNumber: number;
+  readonly committedAtMs: number | undefined;
+}
+
+export interface ReadBudget {
+  readonly timeoutMs: number;
+  /** How many result rows may be materialised. */
+  readonly rowsMax: number;
+}
+
+export interface AggregateResult {
+  readonly data: readonly Readonly<Record<string, RowValue>>[];
+  readonly truncated: boolean;
+  /** A percentile went over the row cap and is an estimate. */
+  readonly approximate: boolean;
+  readonly version: PartitionsVersion;
+}
+
+export interface RecordsResult {
+  readonly data: readonly Readonly<Record<string, RowValue>>[];
+  /** Where the next page starts; absent on the last page. */
+  readonly next?: { readonly value: RowValue; readonly eventId: string };
+  readonly version: PartitionsVersion;
+}
+
+export interface QuarantinedRow {
+  readonly id: string;
+  readonly dataset: string;
+  readonly requestId: string;
+  readonly index: number;
+  readonly origin: 'request' | 'pipeline';
+  readonly code: string;
+  readonly pointer: string;
+  readonly expected: string;
+  readonly got: string;
+  readonly body: string;
+  readonly bodyBytes: number;
+  readonly at: string;
+}
+
+export interface AuditEntry {
+  readonly id: string;
+  readonly at: string;
+  /** `store`, `seal`, `rebuild`, `replay`, `key.add`, `samples.remove` … */
+  readonly step: string;
+  readonly actor: string;
+  readonly dataset: string;
+  readonly source: string;
+  readonly target: string;
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly read: number;
+  readonly stored: number;
+  readonly rejected: number;
+  readonly outcome: 'ok' | 'failed';
+  /** Code and counts, never a payload. */
+  readonly error: string;
+}
+
+export interface RowOutcome {
+  readonly index: number;
+  readonly state: 'stored' | 'duplicate' | 'quarantined' | 'rejected' | 'expired' | 'erased';
+  readonly code?: string;
+  readonly pointer?: string;
+}
+
+/** What the ledger says of one request. */
+export interface RequestOutcome {
+  readonly messageIds: readonly string[];
+  readonly accepted: number;
+  readonly rejected: number;
+  readonly stored: number;
+  readonly duplicate: number;
+  readonly quarantined: number;
+  readonly expired: number;
+  readonly erased: number;
+}
+
+/** The warehouse's terms of the loss equation, summed over rows, for messages with `sequence <= cut`. */
+export interface WarehouseAccounting {
+  readonly lateRows: number;
+  readonly stored: number;
+  readonly duplicate: number;
+  readonly quarantined: number;
+  readonly expired: number;
+  readonly erased: number;
+}
+
+export interface DatasetCounts {
+  readonly stored: number;
+  readonly quarantined: number;
+  readonly rejected: number;
+  readonly lastCommitAtMs: number | undefined;
+}
+
+export interface Warehouse {
+  readonly name: 'embedded' | 'bigquery';
+  /** One transaction. Throws AppError WAREHOUSE_UNAVAILABLE; then nothing of the batch is visible. */
+  store(messages: readonly StorableMessage[]): Promise<StoreOutcome>;
+  /** Which of these messages the ledger holds. */
+  ledgerHolds(messageIds: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Writes messages into sealed, fsynced bronze files; resolves when they would survive the loss of all else. */
+  seal(messages: readonly SealableMessage[]): Promise<{ readonly files: number; readonly rows: number; readonly bytes: number }>;
+
+  /** From memory, no query: for ETags. Event time bounds in ms, `from` inclusive, `to` exclusive. */
+  version(dataset: string, range: { readonly fromMs?: number; readonly toMs?: number }): PartitionsVersion;
+  aggregate(query: AggregateQuery, budget: ReadBudget): Promise<AggregateResult>;
+  records(query: RecordsQuery, budget: ReadBudget): Promise<RecordsResult>;
+
+  /** Newest first. `after` is the id of the last one of the page before. */
+  quarantine(page: { readonly dataset?: string; readonly code?: string; readonly requestId?: string; readonly limit: number; readonly after?: string }): Promise<readonly QuarantinedRow[]>;
+  audit(page: { readonly dataset?: string; readonly step?: string; readonly limit: number; readonly after?: string }): Promise<readonly AuditEntry[]>;
+  writeAudit(entry: Omit<AuditEntry, 'id'>): Promise<void>;
+
+  requestOutcome(requestId: string): Promise<RequestOutcome>;
+  /** Rows of a request that are not stored, rejected ones included, by index. */
+  requestRows(requestId: string, page: { readonly afterIndex: number; readonly limit: number }): Promise<readonly RowOutcome[]>;
+  accounting(cut: number, messageIds: readonly string[]): Promise<{ readonly datasets: Readonly<Record<string, WarehouseAccounting>>; readonly held: ReadonlySet<string> }>;
+  counts(): Promise<Readonly<Record<string, DatasetCounts>>>;
+  /** Removes rows that came with sample data; the ledger keeps them as erased. */
+  removeSamples(): Promise<number>;
+  /** Rejects when a trivial read fails within the timeout. */
+  check(timeoutMs: number): Promise<void>;
+  close(): Promise<void>;
+}
