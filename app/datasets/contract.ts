@@ -124,13 +124,20 @@ export type GoldModel =
       readonly kind: 'fact';
       readonly description: string;
       readonly list: string;
+      /** What the view calls an element's name and count. */
+      readonly nameColumn: string;
+      readonly countColumn: string;
       readonly columns: readonly string[];
     }
   | {
-      /** A view with one row for each distinct value: of a column, or of the names in a derived `counts` field. */
+      /**
+       * A view with one row for each distinct value that is not null: of a column, or of the names in a derived
+       * `counts` field. Its one column is called `column`.
+       */
       readonly kind: 'dimension';
       readonly description: string;
       readonly field: string;
+      readonly column: string;
     };
 
 export interface Contract {
@@ -163,4 +170,31 @@ export interface Contract {
     readonly source: string;
     readonly license: string;
   };
+}
+
+/**
+ * The columns of a gold view that a query may name, with their types: what `AggregateQuery.model` is judged by.
+ * Of an aggregate model only its dimensions, because its measures cannot be added up again (an average of averages).
+ */
+export function modelFields(contract: Contract, modelName: string): Readonly<Record<string, Field>> | undefined {
+  const model = contract.gold[modelName];
+  if (model === undefined) return undefined;
+  const fields: Readonly<Record<string, Field>> = { ...contract.fields, ...contract.derived?.fields };
+  const pick = (names: readonly string[]): [string, Field][] =>
+    names.flatMap((name) => {
+      const field = fields[name];
+      return field === undefined ? [] : [[name, field]];
+    });
+  switch (model.kind) {
+    case 'aggregate':
+      return Object.fromEntries(pick(model.by));
+    case 'fact':
+      return {
+        ...Object.fromEntries(pick(model.columns)),
+        [model.nameColumn]: { type: 'string', description: 'Name of the element.', example: 'name' },
+        [model.countColumn]: { type: 'integer', description: 'Count of the element.', example: 1, min: 0, max: 2 ** 31 - 1 },
+      };
+    case 'dimension':
+      return { [model.column]: { type: 'string', description: model.description, example: 'name' } };
+  }
 }

@@ -48,6 +48,12 @@ interface QueryBase {
 }
 
 export interface AggregateQuery extends QueryBase {
+  /**
+   * A gold model of the dataset's contract: read the view `gold.<dataset>_<model>` in place of the silver table, with
+   * the view's columns (`modelFields` of the contract) as the only field names. A view has no event date: such a query
+   * has no `fromMs`, `toMs`. Absent: the silver table.
+   */
+  readonly model?: string;
   readonly measures: readonly Measure[];
   readonly by: readonly string[];
   readonly buckets: readonly Bucket[];
