@@ -1,0 +1,108 @@
+/**
+ * `npm test`: every suite in order, each one's real counts summed; the last line is `tests: N passed, N failed`.
+ * Every suite runs, also after one failed, so that one run shows all there is to mend.
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { runCommand } from './command.ts';
+import { type Counts, type CountsFrom, countsOf } from './counts.ts';
+
+interface Suite {
+  readonly name: string;
+  /** Runs in `npm run test:unit` too, which stays under 60 s. */
+  readonly quick: boolean;
+  readonly countsFrom: CountsFrom;
+  readonly command: readonly [string, ...string[]];
+}
+
+const COUNTS_FILE = '{counts}';
+const REPORTER = ['--reporter', './.ci/reporter.ts', '--reporter-option', `counts=${COUNTS_FILE}`] as const;
+
+/** A new suite is one row. */
+const SUITES: readonly Suite[] = [
+  { name: 'check', quick: true, countsFrom: 'exit code', command: ['node', '.ci/check.ts'] },
+  {
+    name: 'unit',
+    quick: true,
+    countsFrom: 'mocha',
+    command: ['c8', 'mocha', ...REPORTER, 'app/**/*.test.ts', '.ci/**/*.test.ts'],
+  },
+  { name: 'loadtests', quick: true, countsFrom: 'mocha', command: ['mocha', ...REPORTER, 'loadtests/**/*.test.ts'] },
+];
+
+/** The whole run takes about 4 minutes; a suite that takes this long hangs. */
+const SUITE_TIMEOUT_MS = 20 * 60_000;
+const WRONG_USAGE = 64;
+
+const USAGE = `Usage: npm test -- [--quick] [--only NAME]
+  --quick      only the suites of npm run test:unit
+  --only NAME  only this suite: ${SUITES.map((suite) => suite.name).join(', ')}
+Exit codes: 0 all passed, 1 something failed, ${WRONG_USAGE} wrong usage.`;
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const suites = chosenSuites();
+  if (typeof suites === 'number') return suites;
+  const folder = await mkdtemp(join(tmpdir(), 'vigia-test-'));
+  const results: Counts[] = [];
+  try {
+    for (const suite of suites) results.push(await runSuite(suite, join(folder, `${suite.name}.json`)));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  const passed = results.reduce((sum, counts) => sum + counts.passed, 0);
+  const failed = results.reduce((sum, counts) => sum + counts.failed, 0);
+  console.log(`tests: ${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+function chosenSuites(): readonly Suite[] | number {
+  try {
+    const { values } = parseArgs({
+      options: { quick: { type: 'boolean' }, only: { type: 'string' }, help: { type: 'boolean' } },
+    });
+    if (values.help) {
+      console.log(USAGE);
+      return 0;
+    }
+    const chosen = SUITES.filter(
+      (suite) => (values.only ?? suite.name) === suite.name && (!values.quick || suite.quick),
+    );
+    if (chosen.length > 0) return chosen;
+    console.error(`No suite is called ${values.only}.\n${USAGE}`);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+  }
+  return WRONG_USAGE;
+}
+
+async function runSuite(suite: Suite, countsFile: string): Promise<Counts> {
+  console.log(`\n── ${suite.name} ──`);
+  const [program, ...parameters] = suite.command;
+  const { exitCode, lastLines, seconds } = await runCommand({
+    command: [program, ...parameters.map((parameter) => parameter.replace(COUNTS_FILE, countsFile))],
+    timeoutMs: SUITE_TIMEOUT_MS,
+  });
+  const counts = countsOf({
+    countsFrom: suite.countsFrom,
+    exitCode,
+    lastLines,
+    reported: await readReport(countsFile),
+  });
+  console.log(
+    `── ${suite.name}: ${counts.passed} passed, ${counts.failed} failed, exit code ${exitCode}, ${seconds.toFixed(1)} s`,
+  );
+  return counts;
+}
+
+async function readReport(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
