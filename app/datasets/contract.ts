@@ -91,9 +91,7 @@ export type Row = Readonly<Record<string, RowValue>>;
  * `key`: same fields and same event date → same event; other content is a conflict.
  * `occurrence`: the n-th equal row of one source is one event; two equal rows of one source are two.
  */
-export type Identity =
-  | { readonly kind: 'key'; readonly fields: readonly string[] }
-  | { readonly kind: 'occurrence' };
+export type Identity = { readonly kind: 'key'; readonly fields: readonly string[] } | { readonly kind: 'occurrence' };
 
 /** A rule over several fields of one row, as an expression both paths compile: `left op right`. */
 export interface Check {
@@ -192,7 +190,13 @@ export function modelFields(contract: Contract, modelName: string): Readonly<Rec
       return {
         ...Object.fromEntries(pick(model.columns)),
         [model.nameColumn]: { type: 'string', description: 'Name of the element.', example: 'name' },
-        [model.countColumn]: { type: 'integer', description: 'Count of the element.', example: 1, min: 0, max: 2 ** 31 - 1 },
+        [model.countColumn]: {
+          type: 'integer',
+          description: 'Count of the element.',
+          example: 1,
+          min: 0,
+          max: 2 ** 31 - 1,
+        },
       };
     case 'dimension':
       return { [model.column]: { type: 'string', description: model.description, example: 'name' } };
