@@ -86,6 +86,7 @@ export const AREAS: readonly Area[] = [
     refuse: OUTSIDE_FOLDER,
     may: [
       '../contract.ts',
+      '../seeded-random.ts',
       '../route.ts',
       '../../warehouse/warehouse.ts',
       '../../warehouse/query.ts',
@@ -133,7 +134,7 @@ export const AREAS: readonly Area[] = [
     name: 'main',
     files: only(['app/*.ts', ...GROUND.map((file) => `!${file}`), '!app/equation.ts']),
     refuse: OUTSIDE_FOLDER,
-    may: [],
+    may: ['../package.json'],
     owns: [],
     because: 'app imports nothing outside app',
   },
