@@ -1,5 +1,6 @@
 /** A dataset's own route, as data: the api folder mounts it, checks the query, writes headers and problems. */
 import type { z } from 'zod';
+import type { ErrorCode } from '../errors.ts';
 import type { AggregateQuery } from '../warehouse/query.ts';
 import type { AggregateResult } from '../warehouse/warehouse.ts';
 
@@ -13,6 +14,8 @@ export interface DatasetRoute {
   readonly query: z.ZodObject;
   /** The shape of the 200 body, for the OpenAPI document. */
   readonly answer: z.ZodType;
+  /** The route's own codes, for the OpenAPI document. */
+  readonly errors?: readonly ErrorCode[];
   readonly examples: readonly { readonly query: string; readonly summary: string }[];
   /**
    * Judges the query beyond its schema (AppError with the route's own codes) and names what it reads, so that the

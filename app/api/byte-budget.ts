@@ -1,0 +1,30 @@
+/** How many body bytes may be in memory at once, over all requests; beyond it a request is refused, not queued. */
+import { AppError } from '../errors.ts';
+
+export class ByteBudget {
+  readonly #max: number;
+  #used = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** Throws BODY_BYTES_EXHAUSTED; then nothing was taken. */
+  take(bytes: number): void {
+    if (this.#used + bytes > this.#max) {
+      throw new AppError({
+        code: 'BODY_BYTES_EXHAUSTED',
+        publicMessage: `BODY_BYTES_EXHAUSTED: bodies being received hold ${this.#used} of ${this.#max} bytes (BODY_BYTES_IN_FLIGHT_MAX). Try again in a second, or send smaller bodies.`,
+      });
+    }
+    this.#used += bytes;
+  }
+
+  give(bytes: number): void {
+    this.#used -= bytes;
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+}

@@ -1,0 +1,115 @@
+/** `/v1/slo`: objectives with the budget left, as far as a Prometheus can tell; and tickets for the WebSocket. */
+import { hash, randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import type { Config } from '../config.ts';
+import type { State } from '../state/state.ts';
+import { parseQuery, sendJson } from './json-answer.ts';
+import type { Exchange, Route } from './route.ts';
+
+/** A budget that is not read within this is unknown. */
+const PROMETHEUS_TIMEOUT_MS = 2_000;
+const NO_PARAMETERS = z.object({});
+
+interface StatusRouteParts {
+  readonly config: Config;
+  readonly state: State;
+  readonly now: () => number;
+}
+
+/** What this route needs of `objectives.json`: a name, a target and the query that answers the budget left, 0 … 1. */
+const objectivesFile = z.object({
+  objectives: z.array(
+    z.looseObject({ name: z.string(), target: z.number(), windowDays: z.number(), budgetLeftQuery: z.string().optional() }),
+  ),
+});
+type Objective = z.infer<typeof objectivesFile>['objectives'][number];
+
+const sloSchema = z.object({
+  state: z.enum(['known', 'unknown']),
+  reason: z.string().nullable(),
+  objectives: z.array(z.looseObject({ name: z.string(), target: z.number(), windowDays: z.number(), budgetLeft: z.number().nullable() })),
+});
+const ticketSchema = z.object({ ticket: z.string(), expiresAt: z.iso.datetime() });
+
+export function statusRoutes(parts: StatusRouteParts): readonly Route[] {
+  return [
+    {
+      method: 'get',
+      path: '/v1/slo',
+      access: 'read',
+      tag: 'Status',
+      summary: 'Objectives and the budget left',
+      description: 'From OBJECTIVES_FILE and PROMETHEUS_URL; what cannot be read is unknown, never guessed.',
+      query: NO_PARAMETERS,
+      answers: { 200: { description: 'The objectives.', schema: sloSchema } },
+      errors: ['PARAMETER_UNKNOWN'],
+      handle: (exchange) => getSlo(parts, exchange),
+    },
+    {
+      method: 'post',
+      path: '/v1/ws-tickets',
+      access: 'read',
+      tag: 'Status',
+      summary: 'A ticket for /ws/status',
+      description: 'Good once and for a short time (WS_TICKET_SECONDS): browsers cannot send a key with a WebSocket, and keys never travel in a URL.',
+      query: NO_PARAMETERS,
+      answers: { 201: { description: 'Connect to /ws/status?ticket=…', schema: ticketSchema } },
+      errors: ['PARAMETER_UNKNOWN', 'STATE_UNAVAILABLE'],
+      handle: (exchange) => makeTicket(parts, exchange),
+    },
+  ];
+}
+
+/** What the state store keeps of a ticket. */
+export function ticketHash(ticket: string): string {
+  return hash('sha256', ticket);
+}
+
+async function makeTicket({ config, state, now }: StatusRouteParts, exchange: Exchange): Promise<void> {
+  parseQuery(NO_PARAMETERS, exchange.query);
+  const ticket = randomBytes(32).toString('base64url');
+  const expiresAtMs = now() + config.WS_TICKET_SECONDS * 1000;
+  await state.addTicket(ticketHash(ticket), { apiKeyId: exchange.caller.keyId, expiresAtMs });
+  sendJson(exchange, 201, { ticket, expiresAt: new Date(expiresAtMs).toISOString() });
+}
+
+async function getSlo({ config }: StatusRouteParts, exchange: Exchange): Promise<void> {
+  parseQuery(NO_PARAMETERS, exchange.query);
+  const objectives = await readObjectives(config.OBJECTIVES_FILE);
+  if (objectives === undefined) {
+    sendJson(exchange, 200, { state: 'unknown', reason: 'there is no objectives file (OBJECTIVES_FILE)', objectives: [] });
+    return;
+  }
+  const budgets = await Promise.all(objectives.map((one) => readBudget(config.PROMETHEUS_URL, one)));
+  const known = budgets.some((budget) => budget !== null);
+  const reason = config.PROMETHEUS_URL === '' ? 'no Prometheus is configured (PROMETHEUS_URL)' : 'Prometheus did not answer';
+  sendJson(exchange, 200, {
+    state: known ? 'known' : 'unknown',
+    reason: known ? null : reason,
+    objectives: objectives.map(({ name, target, windowDays }, index) => ({ name, target, windowDays, budgetLeft: budgets[index] ?? null })),
+  });
+}
+
+async function readObjectives(file: string): Promise<readonly Objective[] | undefined> {
+  try {
+    return objectivesFile.parse(JSON.parse(await readFile(file, 'utf8'))).objectives;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+const instantAnswer = z.object({ data: z.object({ result: z.array(z.object({ value: z.tuple([z.number(), z.string()]) })) }) });
+
+/** Null when it cannot be known: no Prometheus, no answer, no series. */
+async function readBudget(prometheusUrl: string, { budgetLeftQuery }: Objective): Promise<number | null> {
+  if (prometheusUrl === '' || budgetLeftQuery === undefined) return null;
+  const url = new URL('/api/v1/query', prometheusUrl);
+  url.searchParams.set('query', budgetLeftQuery);
+  const answer = await fetch(url, { signal: AbortSignal.timeout(PROMETHEUS_TIMEOUT_MS) }).catch(() => undefined);
+  if (answer === undefined || !answer.ok) return null;
+  const parsed = instantAnswer.safeParse(await answer.json());
+  const value = Number(parsed.data?.data.result[0]?.value[1] ?? Number.NaN);
+  return Number.isFinite(value) ? value : null;
+}

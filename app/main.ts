@@ -1,0 +1,216 @@
+/**
+ * The composition root: configuration → parts → api and subscriber → graceful stop.
+ *
+ * Start: lock the data folder, open state, bus and warehouse, square the bus with the ledger, listen, load samples.
+ * Stop: end readiness, finish requests, drain the subscriber, seal, close the stores, flush telemetry. Every step of
+ * the stop has a deadline, and together they end before STOP_TIMEOUT_MS.
+ */
+import { mkdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { type Api, createApi } from './api/api.ts';
+import { openLmdbBus } from './bus/lmdb-bus.ts';
+import type { Bus } from './bus/bus.ts';
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { loadDatasets, type Registry } from './datasets/registry.ts';
+import { type Equation, takeEquation } from './equation.ts';
+import { ERRORS } from './errors.ts';
+import { startObserver } from './observer.ts';
+import packageJson from '../package.json' with { type: 'json' };
+import { compileValidator } from './record/validate.ts';
+import { loadSamples } from './samples.ts';
+import { openLmdbState } from './state/lmdb-state.ts';
+import { lockDataDir } from './state/lock.ts';
+import type { State } from './state/state.ts';
+import { type Sealer, startSealer } from './subscriber/sealer.ts';
+import { startSubscriber } from './subscriber/subscriber.ts';
+import { createTelemetry, type MetricsListener, type Telemetry } from './telemetry/telemetry.ts';
+import { openDuckdbWarehouse } from './warehouse/duckdb-warehouse.ts';
+import type { Warehouse } from './warehouse/warehouse.ts';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 64;
+
+export interface Service {
+  readonly url: string;
+  readonly metricsUrl: string;
+  readonly dataDir: string;
+  readonly bus: Bus;
+  readonly warehouse: Warehouse;
+  readonly state: State;
+  readonly telemetry: Telemetry;
+  readonly sealer: Sealer;
+  readonly equation: () => Promise<Equation>;
+  stop(options: { readonly reason: string }): Promise<void>;
+}
+
+interface Options {
+  readonly now?: () => number;
+  readonly datasetsDirectory?: URL;
+}
+
+/** Opens every part and listens. Throws ConfigError, or an error that says which part failed and why. */
+export async function openService(config: Config, { now = Date.now, datasetsDirectory }: Options = {}): Promise<Service> {
+  const registry = await loadDatasets(datasetsDirectory);
+  const telemetry = createTelemetry({
+    version: packageJson.version,
+    logLevel: config.LOG_LEVEL,
+    logFile: config.LOG_FILE,
+    logFileBytesMax: config.LOG_FILE_BYTES_MAX,
+    logFilesMax: config.LOG_FILES_MAX,
+    datasets: [...registry.contracts.keys()],
+    codes: Object.keys(ERRORS),
+    now,
+  });
+  const dataDir = resolve(config.DATA_DIR);
+  await mkdir(dataDir, { recursive: true });
+  const lock = await lockDataDir(dataDir);
+  const stores = await openStores({ config, registry, telemetry, dataDir, now });
+  const { bus, warehouse, state } = stores;
+  const validators = new Map([...registry.contracts].map(([name, contract]) => [name, compileValidator(contract)]));
+  const equation = (): Promise<Equation> =>
+    takeEquation({ bus, warehouse, datasets: [...registry.contracts.keys()], overdueMs: config.OVERDUE_MS });
+  const parts = { config, telemetry, now, ...stores, contracts: registry.contracts, validators, equation };
+  const api = createApi({
+    ...parts,
+    version: packageJson.version,
+    datasetRoutes: registry.routes,
+    signingKey: await state.signingKey(),
+  });
+  const subscription = startSubscriber({
+    ...parts,
+    onCommit: (outcome) => api.feed.tell({ kind: 'committed', datasets: outcome.datasets }),
+    faultPoint: faultPoint(config),
+  });
+  const sealer = startSealer(parts);
+  const observer = startObserver(parts);
+  const metrics = await telemetry.listen({ host: config.METRICS_HOST, port: config.METRICS_PORT });
+  const address = await api.listen();
+  await loadSamples({ ...parts, ingest: api.ingest, folders: registry.folders });
+  if (config.SCRAPE_WAIT_MS > 0) await metrics.firstScrape({ timeoutMs: config.SCRAPE_WAIT_MS });
+  const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+  const metricsUrl = `http://${config.METRICS_HOST}:${metrics.port}/metrics`;
+  telemetry.started({ url, docs: `${url}/docs`, metrics: metricsUrl, dataDir });
+  return {
+    url,
+    metricsUrl,
+    dataDir,
+    bus,
+    warehouse,
+    state,
+    telemetry,
+    sealer,
+    equation,
+    stop: ({ reason }) => stop({ reason, config, api, subscription, sealer, observer, metrics, stores, lock, telemetry }),
+  };
+}
+
+interface StoreOptions {
+  readonly config: Config;
+  readonly registry: Registry;
+  readonly telemetry: Telemetry;
+  readonly dataDir: string;
+  readonly now: () => number;
+}
+
+interface Stores {
+  readonly bus: Bus;
+  readonly warehouse: Warehouse;
+  readonly state: State;
+}
+
+async function openStores({ config, registry, telemetry, dataDir, now }: StoreOptions): Promise<Stores> {
+  const state = await openLmdbState({ dir: resolve(dataDir, 'state'), now, idempotencyHours: config.IDEMPOTENCY_HOURS });
+  const bus = await openLmdbBus({
+    dir: resolve(dataDir, 'bus'),
+    now,
+    diskFullPercent: config.DISK_FULL_PERCENT,
+    mapBytesMax: config.BUS_BYTES_MAX,
+    attemptsMax: config.DELIVERY_ATTEMPTS_MAX,
+    backoffMinMs: config.BACKOFF_MIN_MS,
+    backoffMaxMs: config.BACKOFF_MAX_MS,
+    faultPoint: faultPoint(config),
+  });
+  const warehouse = await openDuckdbWarehouse({
+    dir: dataDir,
+    contracts: registry.contracts,
+    memoryMib: config.WAREHOUSE_MEMORY_MIB,
+    threads: config.WAREHOUSE_THREADS,
+    readers: config.READERS,
+    readQueueMax: config.READ_QUEUE_MAX,
+    percentileRowsMax: config.PERCENTILE_ROWS_MAX,
+    now,
+    faultPoint: faultPoint(config),
+    onBroken: (error) => {
+      telemetry.warehouseBroken({ error });
+      process.kill(process.pid, 'SIGTERM');
+    },
+  });
+  await bus.reconcile((messageIds) => warehouse.ledgerHolds(messageIds));
+  return { bus, warehouse, state };
+}
+
+/** Tests name one point where the process kills itself, as a power cut would. */
+function faultPoint(config: Config): (name: string) => void {
+  return (name) => {
+    if (config.FAULT_POINT === name) process.kill(process.pid, 'SIGKILL');
+  };
+}
+
+interface Stoppable {
+  readonly reason: string;
+  readonly config: Config;
+  readonly api: Api;
+  readonly subscription: ReturnType<typeof startSubscriber>;
+  readonly sealer: Sealer;
+  readonly observer: { stop(): void };
+  readonly metrics: MetricsListener;
+  readonly stores: Stores;
+  readonly lock: { release(): Promise<void> };
+  readonly telemetry: Telemetry;
+}
+
+async function stop({ reason, config, api, subscription, sealer, observer, metrics, stores, lock, telemetry }: Stoppable): Promise<void> {
+  // Shares of the deadline: requests, then deliveries; sealing, stores and telemetry have the rest.
+  const requestsMs = config.STOP_TIMEOUT_MS * 0.4;
+  const deliveriesMs = config.STOP_TIMEOUT_MS * 0.25;
+  const telemetryMs = config.STOP_TIMEOUT_MS * 0.15;
+  telemetry.stopping({ reason });
+  await api.close({ timeoutMs: requestsMs });
+  await subscription.drain({ timeoutMs: deliveriesMs });
+  observer.stop();
+  await sealer.stop();
+  if (config.SCRAPE_WAIT_MS > 0) await metrics.nextScrape({ timeoutMs: config.SCRAPE_WAIT_MS });
+  await metrics.close();
+  await stores.warehouse.close();
+  await stores.bus.close();
+  await stores.state.close();
+  await lock.release();
+  telemetry.stopped({ reason });
+  await telemetry.shutdown({ timeoutMs: telemetryMs });
+}
+
+function runUntilSignal(service: Service): void {
+  let stopping = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (stopping) return;
+    stopping = true;
+    service.stop({ reason: signal }).then(
+      () => process.exit(0),
+      (error: unknown) => fail(error),
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+function fail(error: unknown): never {
+  const text = error instanceof ConfigError ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`vigia: ${text}\n`);
+  process.exit(error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED);
+}
+
+if (import.meta.main) {
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  openService(readConfig()).then(runUntilSignal, fail);
+}
