@@ -81,7 +81,7 @@ export const ERRORS = {
   MESSAGE_MALFORMED: { status: 422, title: 'A bus message cannot be read' },
   MESSAGE_DATASET_UNKNOWN: { status: 422, title: 'A bus message names no known dataset' },
   MESSAGE_VERSION_UNKNOWN: { status: 422, title: 'A bus message has an unreadable contract version' },
-  MESSAGE_FAILED: { status: 503, title: 'A bus message failed on every attempt', retryable: true },
+  MESSAGE_FAILED: { status: 503, title: 'A bus message failed on every attempt' },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -45,6 +45,11 @@ interface QueryBase {
   readonly fromMs?: number;
   readonly toMs?: number;
   readonly limit: number;
+  /**
+   * Only rows of commits up to this one: the first page's, so that pages never shift; of an aggregate the commit that
+   * its version names, so that equal versions mean equal answers. Not for a gold model, whose rows have no commit.
+   */
+  readonly commitMax?: number;
 }
 
 export interface AggregateQuery extends QueryBase {
@@ -65,7 +70,5 @@ export interface AggregateQuery extends QueryBase {
 export interface RecordsQuery extends QueryBase {
   /** `commit` follows the order in which rows became readable. Ties break by event id. */
   readonly order: { readonly field: string; readonly descending: boolean } | 'commit';
-  /** Only rows of commits up to this one: the first page's, so that pages never shift. */
-  readonly commitMax?: number;
   readonly after?: { readonly value: RowValue; readonly eventId: string };
 }

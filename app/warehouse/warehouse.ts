@@ -11,6 +11,8 @@ import type { AggregateQuery, RecordsQuery } from './query.ts';
 /** A decoded message with what the bus says of it. */
 export interface StorableMessage {
   readonly envelope: Envelope;
+  /** The envelope's JSON text, one line: the warehouse reads the rows from these bytes, not from `envelope`. */
+  readonly data: Buffer;
   readonly sequence: number;
   /** Accepted only when first delivered: a foreign publisher's. */
   readonly late: boolean;
@@ -35,7 +37,7 @@ export interface OutcomeCounts {
   readonly replayedMessages: number;
 }
 
-/** A message to put into a bronze file, in settle order. `data` is the envelope's JSON text as it travelled. */
+/** A message to put into a bronze file, in settle order. `data` is the envelope's JSON text that was given to `store`. */
 export interface SealableMessage {
   readonly messageId: string;
   readonly dataset: string;
@@ -147,7 +149,10 @@ export interface DatasetCounts {
 
 export interface Warehouse {
   readonly name: 'embedded' | 'bigquery';
-  /** One transaction. Throws AppError WAREHOUSE_UNAVAILABLE; then nothing of the batch is visible. */
+  /**
+   * One transaction. Throws AppError, and then nothing of the batch is visible: WAREHOUSE_UNAVAILABLE (retryable), or
+   * MESSAGE_FAILED (not retryable) when a row in the batch cannot be stored whatever the state of the warehouse.
+   */
   store(messages: readonly StorableMessage[]): Promise<StoreOutcome>;
   /** Which of these messages the ledger holds. */
   ledgerHolds(messageIds: readonly string[]): Promise<ReadonlySet<string>>;
