@@ -50,7 +50,7 @@ const JOURNEY = [
 ] as const;
 
 const GROUND = ['app/config.ts', 'app/config.generate.ts', 'app/errors.ts'] as const;
-const BUS_ADAPTERS = ['app/bus/lmdb-*.ts'] as const;
+const BUS_ADAPTERS = ['app/bus/lmdb-*.ts', 'app/bus/commit-queue.ts'] as const;
 const STATE_ADAPTERS = ['app/state/lmdb-*.ts'] as const;
 const WAREHOUSE_ADAPTERS = [
   'app/warehouse/duckdb*.ts',
@@ -103,6 +103,7 @@ export const AREAS: readonly Area[] = [
   folder('cli', {
     may: [
       '../main.ts',
+      '../samples.ts',
       '../config.ts',
       '../errors.ts',
       '../bus/**',
@@ -219,7 +220,7 @@ function ruleOf(area: Area): unknown {
   };
 }
 
-export function directionRules(): string {
+function directionRules(): string {
   return `${JSON.stringify({ overrides: AREAS.map(ruleOf) }, null, 2)}\n`;
 }
 

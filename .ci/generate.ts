@@ -4,7 +4,7 @@
  */
 import { runCommand } from './command.ts';
 
-const GENERATORS = ['.ci/direction.ts', 'app/config.generate.ts'] as const;
+const GENERATORS = ['.ci/direction.ts', 'app/config.generate.ts', 'app/datasets/generate.ts'] as const;
 const GENERATOR_TIMEOUT_MS = 60_000;
 const WRONG_USAGE = 64;
 
