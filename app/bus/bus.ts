@@ -11,6 +11,7 @@ export interface BusMessage {
   /** Random, 128 bits, 32 hex digits: never a position, so that a restored bus cannot reuse one. */
   readonly messageId: string;
   readonly dataset: string;
+  /** Empty when another publisher sent it: the delivery is `foreign` then. */
   readonly requestId: string;
   /** Accepted rows inside, without rejects. */
   readonly rowCount: number;
@@ -36,8 +37,9 @@ export type Settlement =
   | { readonly kind: 'dead_letter'; readonly code: string; readonly reason: string };
 
 /**
- * Settles a batch: one settlement for each delivery, in order. A throw settles none: all come again after a backoff.
- * `undefined` leaves that one delivery unsettled.
+ * Settles a batch: one settlement for each delivery, in order. A throw settles none: all come again, a batch in smaller
+ * ones, a single message after a backoff. `undefined` leaves that one delivery unsettled. A retryable AppError (the
+ * warehouse is away) pauses all deliveries and never makes a dead letter.
  */
 export type Handler = (deliveries: readonly Delivery[]) => Promise<readonly (Settlement | undefined)[]>;
 
@@ -68,6 +70,7 @@ export interface DeadLetterFilter {
   readonly dataset?: string;
   readonly code?: string;
   readonly messageIds?: readonly string[];
+  /** When it died: `fromMs` ≤ deadAtMs < `toMs`. */
   readonly fromMs?: number;
   readonly toMs?: number;
 }
@@ -122,15 +125,26 @@ export interface Bus {
   /** All terms of the loss equation that the bus holds, at one cut. */
   snapshot(): Promise<BusSnapshot>;
   /** Unsettled and dead messages of one request, for its receipt. */
-  findByRequest(requestId: string): Promise<readonly { readonly messageId: string; readonly state: 'unsettled' | 'dead' }[]>;
+  findByRequest(
+    requestId: string,
+  ): Promise<readonly { readonly messageId: string; readonly state: 'unsettled' | 'dead' }[]>;
   /** Reads one message that the bus still holds (for the rows of a receipt and of a dead letter). */
   read(messageId: string): Promise<BusMessage | undefined>;
-  /** Newest first. `after` is the messageId of the last one of the page before. */
-  deadLetters(page: { readonly filter: DeadLetterFilter; readonly limit: number; readonly after?: string }): Promise<readonly DeadLetter[]>;
+  /** Newest publication first. `after` is the messageId of the last one of the page before; unknown: CURSOR_GONE. */
+  deadLetters(page: {
+    readonly filter: DeadLetterFilter;
+    readonly limit: number;
+    readonly after?: string;
+  }): Promise<readonly DeadLetter[]>;
   /** Puts matching dead letters back, same id, attempts from zero. Returns how many match; changes nothing on a dry run. */
-  replay(options: { readonly filter: DeadLetterFilter; readonly limit: number; readonly dryRun: boolean }): Promise<{ readonly messages: number; readonly rows: number }>;
+  replay(options: {
+    readonly filter: DeadLetterFilter;
+    readonly limit: number;
+    readonly dryRun: boolean;
+  }): Promise<{ readonly messages: number; readonly rows: number }>;
   /** Acknowledged messages waiting for their bronze file, in settle order. */
   settled(options: { readonly limit: number; readonly bytesMax: number }): Promise<readonly SettledMessage[]>;
+  /** `oldestAtMs` is when the oldest of them was acknowledged. */
   settledCount(): { readonly messages: number; readonly bytes: number; readonly oldestAtMs: number | undefined };
   /** Forgets acknowledged messages: their bronze file is sealed. */
   release(settleOrders: readonly number[]): Promise<void>;
@@ -138,7 +152,9 @@ export interface Bus {
    * At start, before `subscribe`: squares the bus with the ledger. Acknowledges unsettled messages that the ledger
    * holds, and puts back acknowledged ones that it does not (the warehouse lost them).
    */
-  reconcile(ledgerHolds: (messageIds: readonly string[]) => Promise<ReadonlySet<string>>): Promise<{ readonly acknowledged: number; readonly redelivered: number }>;
+  reconcile(
+    ledgerHolds: (messageIds: readonly string[]) => Promise<ReadonlySet<string>>,
+  ): Promise<{ readonly acknowledged: number; readonly redelivered: number }>;
   /** Rejects when the bus cannot take a message now (disk, closed). For readiness. */
   check(): Promise<void>;
   close(): Promise<void>;

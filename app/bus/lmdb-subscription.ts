@@ -1,0 +1,330 @@
+/**
+ * Deliveries: which messages reach the handler when, and what its answers mean.
+ *
+ * Policy
+ * - One batch at a time. Datasets take turns, so that a flood in one does not hold up another. Leases live in memory:
+ *   a restart delivers everything unsettled again.
+ * - **The handler throws, the batch has several messages.** One of them may be poison: the batch comes again at once in
+ *   halves, each half alone. Bisecting is the same attempt in smaller parts, so it neither waits nor counts.
+ * - **The handler throws on a single message, or leaves one unsettled.** That message failed: the failure is written
+ *   down, the message waits (exponential, jitter) while others flow, and at `attemptsMax` it becomes a dead letter with
+ *   code MESSAGE_FAILED and the error's class and code. Never the error's message: it may quote a payload.
+ * - **The error is an AppError that says retryable** (the warehouse is away): nothing counts and nothing dies, however
+ *   long it lasts. The whole subscription pauses, longer each time; a success ends that. The batch still comes again in
+ *   halves and a single message also waits for itself, so that a message which takes the warehouse down by itself ends
+ *   up delaying nobody for long.
+ * - Acknowledgements are written in order but not awaited: a lost one is a harmless redelivery, squared by the ledger.
+ *   A dead letter is settled only when its transaction is durable; if that fails the bus has failed, and the restart
+ *   delivers the message again.
+ */
+import { AppError } from '../errors.ts';
+import type { Delivery, Handler, Settlement, SubscribeOptions, Subscription } from './bus.ts';
+import { type BacklogEntry, readBacklog, readMessage } from './lmdb-reader.ts';
+import type { LmdbStore, Place } from './lmdb-store.ts';
+
+interface SubscriptionSettings extends SubscribeOptions {
+  readonly store: LmdbStore;
+  readonly handler: Handler;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly attemptsMax: number;
+  readonly backoffMinMs: number;
+  readonly backoffMaxMs: number;
+}
+
+/** A message on its way to the handler, or waiting to go there again. */
+interface Lease extends Place {
+  /** Single-message failures, as written down. */
+  readonly failures: number;
+  /** Deliveries in this process, whole batches included. */
+  readonly deliveries: number;
+}
+
+/** On the monotonic clock: what lay there already has waited long enough for its batch to fill. */
+const LONG_AGO_MS = Number.MIN_SAFE_INTEGER;
+const LEFT_UNSETTLED = 'the handler left it unsettled';
+
+export class LmdbSubscription implements Subscription {
+  readonly #settings: SubscriptionSettings;
+  /** How far each dataset's backlog was taken. */
+  readonly #cursors = new Map<string, number>();
+  /** Messages beyond the cursors. */
+  readonly #fresh = new Map<string, { messages: number; bytes: number }>();
+  #freshSinceMs: number | undefined;
+  /** Parts of failed batches and single messages whose wait is over; each is delivered alone. */
+  readonly #ready: Lease[][] = [];
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #settling = new Set<Promise<void>>();
+  #pauses = 0;
+  #pausedUntilMs = 0;
+  #firstDataset = 0;
+  #stopping = false;
+  #wake: () => void = () => undefined;
+  readonly #loop: Promise<void>;
+
+  constructor(settings: SubscriptionSettings) {
+    this.#settings = settings;
+    for (const [dataset, totals] of settings.store.backlog) {
+      if (totals.messages > 0) this.#fresh.set(dataset, { messages: totals.messages, bytes: totals.bytes });
+    }
+    if (this.#fresh.size > 0) this.#freshSinceMs = LONG_AGO_MS;
+    this.#loop = this.#run().catch((error: unknown) => settings.store.queue.fail(error));
+  }
+
+  get stopped(): boolean {
+    return this.#stopping;
+  }
+
+  /** New messages of a dataset are durable. */
+  published(messages: readonly { readonly dataset: string; readonly data: Buffer }[]): void {
+    for (const { dataset, data } of messages) {
+      const fresh = this.#fresh.get(dataset) ?? { messages: 0, bytes: 0 };
+      this.#fresh.set(dataset, { messages: fresh.messages + 1, bytes: fresh.bytes + data.length });
+    }
+    this.#freshSinceMs ??= performance.now();
+    this.#wake();
+  }
+
+  /** Dead letters came back; they lie before the cursors. Each comes alone: it has failed before. */
+  replayed(places: readonly Place[]): void {
+    for (const { dataset, sequence } of places) this.#ready.push([{ dataset, sequence, failures: 0, deliveries: 0 }]);
+    this.#wake();
+  }
+
+  async drain(options: { readonly timeoutMs: number }): Promise<void> {
+    this.stop();
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, options.timeoutMs);
+    });
+    await Promise.race([this.#loop.then(() => this.#settled()), timeout]);
+    clearTimeout(timer);
+  }
+
+  stop(): void {
+    this.#stopping = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    this.#wake();
+  }
+
+  async #settled(): Promise<void> {
+    await Promise.allSettled(this.#settling);
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping && !this.#settings.store.queue.failure) {
+      const leases = this.#take();
+      if (leases.length > 0) await this.#deliver(leases);
+      else await this.#sleep();
+    }
+  }
+
+  /** What to deliver now; nothing means wait. */
+  #take(): readonly Lease[] {
+    if (performance.now() < this.#pausedUntilMs) return [];
+    const again = this.#ready.shift();
+    if (again) return again;
+    return this.#fillWaitMs() > 0 ? [] : this.#takeFresh();
+  }
+
+  /** How long the batch may still fill; Infinity when there is nothing. */
+  #fillWaitMs(): number {
+    if (this.#freshSinceMs === undefined) return Number.POSITIVE_INFINITY;
+    const { batchMessagesMax, batchBytesMax, batchWaitMs } = this.#settings;
+    let messages = 0;
+    let bytes = 0;
+    for (const fresh of this.#fresh.values()) {
+      messages += fresh.messages;
+      bytes += fresh.bytes;
+    }
+    if (messages >= batchMessagesMax || bytes >= batchBytesMax) return 0;
+    return this.#freshSinceMs + batchWaitMs - performance.now();
+  }
+
+  #sleep(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const pauseMs = this.#pausedUntilMs - performance.now();
+    const waitMs = pauseMs > 0 ? pauseMs : this.#fillWaitMs();
+    const timer = Number.isFinite(waitMs) ? setTimeout(resolve, Math.max(0, Math.ceil(waitMs))) : undefined;
+    this.#wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    return promise;
+  }
+
+  #takeFresh(): Lease[] {
+    const leases: Lease[] = [];
+    const datasets = [...this.#fresh.keys()];
+    const room = { messages: this.#settings.batchMessagesMax, bytes: this.#settings.batchBytesMax };
+    this.#firstDataset = (this.#firstDataset + 1) % Math.max(1, datasets.length);
+    const inTurn = [...datasets.slice(this.#firstDataset), ...datasets.slice(0, this.#firstDataset)];
+    for (const [at, dataset] of inTurn.entries()) {
+      const share = Math.ceil(room.messages / (inTurn.length - at));
+      leases.push(...this.#takeOf(dataset, share, room));
+    }
+    this.#freshSinceMs = this.#fresh.size > 0 ? LONG_AGO_MS : undefined;
+    return leases;
+  }
+
+  #takeOf(dataset: string, limit: number, room: { messages: number; bytes: number }): Lease[] {
+    const { store, batchMessagesMax } = this.#settings;
+    const leases: Lease[] = [];
+    const cursor = { dataset, sequence: this.#cursors.get(dataset) ?? 0 };
+    const entries = limit > 0 ? readBacklog(store.tables, cursor, limit) : [];
+    for (const candidate of entries) {
+      const first = room.messages === batchMessagesMax;
+      if (!first && candidate.entry.bytes > room.bytes) return leases;
+      this.#pass(candidate);
+      const lease = this.#leaseOf(candidate);
+      if (!lease) continue;
+      leases.push(lease);
+      room.messages -= 1;
+      room.bytes -= candidate.entry.bytes;
+    }
+    // The table has no more of it, whatever was counted: an acknowledgement may have overtaken the cursor.
+    if (entries.length < limit) this.#fresh.delete(dataset);
+    return leases;
+  }
+
+  /** Set aside: what still waits out a failure of an earlier process, or is being settled for an earlier subscriber. */
+  #leaseOf({ dataset, sequence, entry }: BacklogEntry): Lease | undefined {
+    const { store, now, backoffMinMs, backoffMaxMs } = this.#settings;
+    const lease = { dataset, sequence, failures: entry.failures, deliveries: entry.failures };
+    const waitMs = store.isMoving(sequence) ? backoffMinMs : Math.min(entry.notBeforeMs - now(), backoffMaxMs);
+    if (waitMs <= 0) return lease;
+    this.#later([lease], waitMs);
+    return undefined;
+  }
+
+  #pass({ dataset, sequence, entry }: BacklogEntry): void {
+    this.#cursors.set(dataset, sequence);
+    const fresh = this.#fresh.get(dataset);
+    if (!fresh) return;
+    fresh.messages -= 1;
+    fresh.bytes -= entry.bytes;
+    if (fresh.messages <= 0) this.#fresh.delete(dataset);
+  }
+
+  async #deliver(leases: readonly Lease[]): Promise<void> {
+    const delivered = leases.flatMap((lease) => this.#deliveryOf(lease));
+    if (delivered.length === 0) return;
+    let settlements: readonly (Settlement | undefined)[];
+    try {
+      settlements = await this.#settings.handler(delivered.map(({ delivery }) => delivery));
+    } catch (error) {
+      this.#refused(
+        delivered.map(({ lease }) => ({ ...lease, deliveries: lease.deliveries + 1 })),
+        error,
+      );
+      return;
+    }
+    this.#pauses = 0;
+    this.#settle(
+      delivered.map(({ lease }) => lease),
+      settlements,
+    );
+  }
+
+  #deliveryOf(lease: Lease): { readonly lease: Lease; readonly delivery: Delivery }[] {
+    const { tables } = this.#settings.store;
+    const header = tables.header.get(lease.sequence);
+    const message = readMessage(tables, lease.sequence, header);
+    // Settled meanwhile, by a handler that outlived its subscription.
+    if (!header || !message || !tables.unsettled.doesExist([lease.dataset, lease.sequence])) return [];
+    const { publishedAtMs, foreign } = header;
+    return [
+      { lease, delivery: { message, sequence: lease.sequence, publishedAtMs, attempt: lease.deliveries + 1, foreign } },
+    ];
+  }
+
+  #settle(leases: readonly Lease[], settlements: readonly (Settlement | undefined)[]): void {
+    const { store } = this.#settings;
+    const acknowledged: Lease[] = [];
+    for (const [at, lease] of leases.entries()) {
+      const settlement = settlements[at];
+      switch (settlement?.kind) {
+        case 'ack':
+          acknowledged.push(lease);
+          break;
+        case 'dead_letter': {
+          const { code, reason } = settlement;
+          this.#track(store.bury(lease, { code, reason, attempts: lease.deliveries + 1 }), [lease]);
+          break;
+        }
+        case undefined:
+          this.#failed({ ...lease, deliveries: lease.deliveries + 1 }, LEFT_UNSETTLED);
+      }
+    }
+    this.#track(store.acknowledge(acknowledged), acknowledged);
+  }
+
+  #refused(leases: readonly Lease[], error: unknown): void {
+    const infrastructure = error instanceof AppError && error.retryable;
+    if (infrastructure) this.#pause();
+    const [only] = leases;
+    if (leases.length > 1) {
+      const middle = Math.ceil(leases.length / 2);
+      this.#ready.unshift(leases.slice(0, middle), leases.slice(middle));
+    } else if (only && infrastructure) {
+      this.#later([only], this.#backoffMs(only.deliveries));
+    } else if (only) {
+      this.#failed(only, `every attempt failed, the last with ${classAndCode(error)}`);
+    }
+  }
+
+  #failed(lease: Lease, reason: string): void {
+    const { store, attemptsMax, now } = this.#settings;
+    const failures = lease.failures + 1;
+    if (failures >= attemptsMax) {
+      this.#track(store.bury(lease, { code: 'MESSAGE_FAILED', reason, attempts: lease.deliveries }), [lease]);
+      return;
+    }
+    const waitMs = this.#backoffMs(failures);
+    const written = store.recordFailure(lease, { failures, notBeforeMs: now() + waitMs });
+    this.#track(
+      written.then(() => this.#later([{ ...lease, failures }], waitMs)),
+      [{ ...lease, failures }],
+    );
+  }
+
+  #pause(): void {
+    this.#pauses += 1;
+    this.#pausedUntilMs = performance.now() + this.#backoffMs(this.#pauses);
+  }
+
+  #later(leases: Lease[], waitMs: number): void {
+    if (this.#stopping) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#ready.push(leases);
+      this.#wake();
+    }, Math.ceil(waitMs));
+    this.#timers.add(timer);
+  }
+
+  /** Doubles with each failure; between half and all of it, so that messages which failed together part. */
+  #backoffMs(failures: number): number {
+    const { backoffMinMs, backoffMaxMs, random } = this.#settings;
+    const fullMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(failures - 1, 30));
+    return fullMs * (0.5 + random() / 2);
+  }
+
+  /** A settlement that could not be written (the disk is full) leaves its messages where they were: again later. */
+  #track(settling: Promise<void>, leases: readonly Lease[]): void {
+    const tracked = settling
+      .catch(() => {
+        for (const lease of leases) this.#later([lease], this.#backoffMs(lease.deliveries + 1));
+      })
+      .finally(() => this.#settling.delete(tracked));
+    this.#settling.add(tracked);
+  }
+}
+
+function classAndCode(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error;
+  const code =
+    'code' in error && typeof error.code === 'string' && /^[A-Z0-9_]{1,64}$/.test(error.code) ? ` ${error.code}` : '';
+  return `${error.name}${code}`;
+}

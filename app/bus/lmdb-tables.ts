@@ -1,0 +1,116 @@
+/**
+ * What the embedded bus keeps on disk, and under which keys.
+ *
+ * | table     | key                 | value |
+ * |-----------|---------------------|-------|
+ * | header    | sequence            | what never changes: ids, row count, publication time, attributes |
+ * | body      | sequence            | the message's bytes as they came |
+ * | unsettled | [dataset, sequence] | what a delivery and a snapshot need; failures and the wait after them |
+ * | settled   | settle order        | sequence; the message stays until its bronze file is sealed |
+ * | dead      | sequence            | why |
+ * | tail      | 'tail'              | last sequence, last settle order, accepted rows by dataset |
+ *
+ * A message is in exactly one of unsettled, settled and dead; every move is one transaction. All keys grow, so that a
+ * commit touches the last pages of each table and not one page for each message.
+ */
+import { type Database, open, type RootDatabase } from 'lmdb';
+
+export interface Header {
+  readonly messageId: string;
+  readonly dataset: string;
+  readonly requestId: string;
+  readonly rowCount: number;
+  readonly bytes: number;
+  readonly publishedAtMs: number;
+  readonly foreign: boolean;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+export interface Unsettled {
+  readonly messageId: string;
+  readonly rowCount: number;
+  readonly bytes: number;
+  readonly publishedAtMs: number;
+  readonly foreign: boolean;
+  /** Single-message failures; they count toward the dead letters. */
+  readonly failures: number;
+  readonly notBeforeMs: number;
+}
+
+export interface Settled {
+  readonly sequence: number;
+  readonly settledAtMs: number;
+}
+
+export interface Dead {
+  readonly code: string;
+  readonly reason: string;
+  readonly attempts: number;
+  readonly deadAtMs: number;
+}
+
+export interface Tail {
+  readonly sequence: number;
+  readonly settleOrder: number;
+  readonly acceptedRows: Readonly<Record<string, number>>;
+}
+
+export interface Tables {
+  readonly root: RootDatabase;
+  readonly header: Database<Header, number>;
+  readonly body: Database<Buffer, number>;
+  readonly unsettled: Database<Unsettled, [string, number]>;
+  readonly settled: Database<Settled, number>;
+  readonly dead: Database<Dead, number>;
+  readonly tail: Database<Tail, string>;
+}
+
+/** A bus that never held a message: sequences and settle orders start at 1. */
+export const TAIL_AT_FIRST: Tail = { sequence: 0, settleOrder: 0, acceptedRows: {} };
+
+/**
+ * Acknowledging and releasing write too: with a full map nothing could ever be freed. So publishing stops at
+ * BUS_BYTES_MAX and the map is larger; it is address space, not disk.
+ */
+const MAP_RESERVE_BYTES = 256 * 1024 * 1024;
+/** Header, unsettled entry and tree pages of one message. */
+const OVERHEAD_BYTES = 1_024;
+const PAGE_BYTES = 4_096;
+
+export function openTables(options: {
+  readonly dir: string;
+  readonly bytesMax: number;
+  readonly noSync: boolean;
+}): Tables {
+  const root = open({
+    path: options.dir,
+    mapSize: 2 * options.bytesMax + MAP_RESERVE_BYTES,
+    maxDbs: 8,
+    // Visible means durable, and a failed sync rejects: see commit-queue.ts.
+    overlappingSync: false,
+    noSync: options.noSync,
+    // The commit queue groups; lmdb need not wait for the end of the turn once more.
+    eventTurnBatching: false,
+  });
+  return {
+    root,
+    header: root.openDB({ name: 'header', encoding: 'json' }),
+    body: root.openDB({ name: 'body', encoding: 'binary' }),
+    unsettled: root.openDB({ name: 'unsettled', encoding: 'json' }),
+    settled: root.openDB({ name: 'settled', encoding: 'json' }),
+    dead: root.openDB({ name: 'dead', encoding: 'json' }),
+    tail: root.openDB({ name: 'tail', encoding: 'json' }),
+  };
+}
+
+/** What a message of this size takes: a body beyond half a page lies in whole pages. */
+export function footprintBytes(dataBytes: number): number {
+  return (
+    OVERHEAD_BYTES + (dataBytes > PAGE_BYTES / 2 ? Math.ceil((dataBytes + 16) / PAGE_BYTES) * PAGE_BYTES : dataBytes)
+  );
+}
+
+export function freshUnsettled(header: Header): Unsettled {
+  const { messageId, rowCount, bytes, publishedAtMs, foreign } = header;
+  return { messageId, rowCount, bytes, publishedAtMs, foreign, failures: 0, notBeforeMs: 0 };
+}
