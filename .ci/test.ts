@@ -30,6 +30,12 @@ const SUITES: readonly Suite[] = [
     command: ['c8', 'mocha', ...REPORTER, 'app/**/*.test.ts', '.ci/**/*.test.ts'],
   },
   { name: 'loadtests', quick: true, countsFrom: 'mocha', command: ['mocha', ...REPORTER, 'loadtests/**/*.test.ts'] },
+  {
+    name: 'kills',
+    quick: false,
+    countsFrom: 'kill line',
+    command: ['node', 'loadtests/kills/run.ts', '--runs', '5', '--seed', '1'],
+  },
 ];
 
 /** The whole run takes about 4 minutes; a suite that takes this long hangs. */
