@@ -74,6 +74,8 @@ export interface RecordsResult {
   readonly data: readonly Readonly<Record<string, RowValue>>[];
   /** Where the next page starts; absent on the last page. */
   readonly next?: { readonly value: RowValue; readonly eventId: string };
+  /** Where the page's last row stands, on the last page too: a follower goes on from there. Absent when there is no row. */
+  readonly last?: { readonly value: RowValue; readonly eventId: string };
   readonly version: PartitionsVersion;
 }
 
