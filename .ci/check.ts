@@ -16,7 +16,7 @@ const CHECKS: readonly Check[] = [
   { name: 'types', command: ['tsc', '--noEmit'], mend: 'the lines named above' },
   {
     name: 'lint, format, direction',
-    command: ['biome', 'check', '--error-on-warnings', '--no-errors-on-unmatched', '.'],
+    command: ['biome', 'check', '--error-on-warnings', '--max-diagnostics=none', '.'],
     mend: 'npx biome check --write .',
   },
   { name: 'dead code', command: ['knip', '--no-progress'], mend: 'remove what is named above, or use it' },
