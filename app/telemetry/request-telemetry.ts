@@ -1,0 +1,214 @@
+/** What is told of requests: one duration, one access line, and why some were refused, shed or answered from memory. */
+import { randomUUID } from 'node:crypto';
+import {
+  type BREAKER_STATES,
+  type CACHE_RESULTS,
+  type IDEMPOTENCY_RESULTS,
+  type REFUSAL_REASONS,
+  type SHED_REASONS,
+  SLOW_SECONDS,
+  UNMATCHED_ROUTE,
+  type WEBSOCKET_ENDS,
+  ZERO_STATUSES,
+} from './catalogue.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import { tracing } from './span-export.ts';
+import { currentSpan, failActiveSpan, keepSpan } from './tracing.ts';
+
+export interface FinishedRequest {
+  readonly method: string;
+  /** The template that took it, never the URL; absent when none did. */
+  readonly route?: string;
+  readonly status: number;
+  readonly durationSeconds: number;
+  /** A load test's request. */
+  readonly load: boolean;
+  readonly keep?: boolean;
+  readonly keyId?: string;
+  readonly code?: string;
+  readonly requestId: string;
+  /** What `requestTraceId` gave, so that the line can be found when tracing is off. */
+  readonly traceId?: string;
+}
+
+export interface DeclaredRoute {
+  readonly method: string;
+  readonly path: string;
+  /** By status. */
+  readonly answers: Readonly<Record<number, unknown>>;
+}
+
+export interface RequestTelemetry {
+  /** Closes the set of routes and makes what objectives read exist at zero. Before the first scrape. */
+  declareRoutes(routes: readonly DeclaredRoute[]): void;
+  requestStarted(): void;
+  requestFinished(request: FinishedRequest): void;
+  /** Before the answer, while the span is open: an answer of 500 and above. */
+  requestFailed(failure: { readonly code: string; readonly error: unknown; readonly traceId?: string }): void;
+  /** Marks the active trace for tail sampling. */
+  keepTrace(): void;
+  currentTraceId(): string | undefined;
+  /** The active trace's id, or a random one that nothing else carries unless the caller passes it on. */
+  requestTraceId(): string;
+  shed(what: { readonly reason: (typeof SHED_REASONS)[number] }): void;
+  sheddingChanged(what: { readonly shedding: boolean; readonly queueTimeSeconds: number }): void;
+  refused(what: { readonly reason: (typeof REFUSAL_REASONS)[number] }): void;
+  cacheAnswered(what: { readonly result: (typeof CACHE_RESULTS)[number] }): void;
+  cacheHolds(what: { readonly bytes: number }): void;
+  idempotencyClaimed(what: { readonly result: (typeof IDEMPOTENCY_RESULTS)[number] }): void;
+  bodyBytesHeld(what: { readonly bytes: number }): void;
+  queueTime(what: { readonly seconds: number }): void;
+  reads(what: { readonly running: number; readonly waiting: number }): void;
+  followersChanged(what: { readonly count: number }): void;
+  followersTold(what: { readonly messages: number }): void;
+  followerLeft(what: { readonly reason: (typeof WEBSOCKET_ENDS)[number]; readonly keyId?: string }): void;
+}
+
+export type BreakerState = (typeof BREAKER_STATES)[number];
+
+interface Parts {
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** The closed set that `declareRoutes` fills. */
+  readonly routes: Set<string>;
+}
+
+/** Asked by machines every few seconds: their success is told at debug. */
+const PROBES: ReadonlySet<string> = new Set(['/livez', '/readyz']);
+const FAILED_STATUS = 500;
+
+export function requestTelemetry(parts: Parts): RequestTelemetry {
+  const { metrics, log } = parts;
+  let active = 0;
+  const change = (by: number): void => {
+    active = Math.max(0, active + by);
+    metrics.set('httpServerActiveRequests', {}, active);
+  };
+  return {
+    declareRoutes: (routes) => declareRoutes(parts, routes),
+    requestStarted: () => change(1),
+    requestFinished: (request) => {
+      if (active > 0) change(-1);
+      observeRequest(metrics, request);
+      log.write(accessEvent(request), accessLine(request));
+    },
+    requestFailed: ({ code, error, traceId }) => {
+      failActiveSpan(error);
+      log.write('requestFailed', { code, error, traceId: ownTraceId(traceId) });
+    },
+    keepTrace: keepSpan,
+    currentTraceId,
+    requestTraceId: () => currentTraceId() ?? randomUUID().replaceAll('-', ''),
+    ...admissionTelemetry(parts),
+    ...followerTelemetry(parts),
+  };
+}
+
+function admissionTelemetry({ metrics, log }: Parts) {
+  return {
+    shed: ({ reason }) => metrics.add('shedRequests', { reason }),
+    sheddingChanged: ({ shedding, queueTimeSeconds }) =>
+      log.write('sheddingChanged', {
+        reason: 'queue_time',
+        shedding,
+        queueTimeMs: Math.round(queueTimeSeconds * 1000),
+      }),
+    refused: ({ reason }) => metrics.add('refusedRequests', { reason }),
+    cacheAnswered: ({ result }) => metrics.add('cacheRequests', { result }),
+    cacheHolds: ({ bytes }) => metrics.set('cacheBytes', {}, bytes),
+    idempotencyClaimed: ({ result }) => metrics.add('idempotency', { result }),
+    bodyBytesHeld: ({ bytes }) => metrics.set('bodyBytesInFlight', {}, bytes),
+    queueTime: ({ seconds }) => metrics.set('queueTime', {}, seconds),
+    reads: ({ running, waiting }) => {
+      metrics.set('readsRunning', {}, running);
+      metrics.set('readsWaiting', {}, waiting);
+    },
+  } satisfies Partial<RequestTelemetry>;
+}
+
+function followerTelemetry({ metrics, log }: Parts) {
+  return {
+    followersChanged: ({ count }) => metrics.set('websocketConnections', {}, count),
+    followersTold: ({ messages }) => metrics.add('websocketMessages', {}, messages),
+    followerLeft: ({ reason, keyId }) => {
+      metrics.add('websocketEnds', { reason });
+      if (reason !== 'client' && reason !== 'stopping') log.write('followerDropped', { reason, keyId });
+    },
+  } satisfies Partial<RequestTelemetry>;
+}
+
+function declareRoutes({ metrics, routes: known }: Parts, routes: readonly DeclaredRoute[]): void {
+  for (const { path } of routes) known.add(path);
+  for (const { method, path, answers } of routes) {
+    const successes = Object.keys(answers).filter((status) => status.startsWith('2'));
+    for (const status of new Set([...successes, ...ZERO_STATUSES])) {
+      metrics.zero('httpServerRequestDuration', {
+        http_request_method: method.toUpperCase(),
+        http_route: path,
+        http_response_status_code: status,
+        vigia_load: 'no',
+      });
+    }
+  }
+}
+
+function observeRequest(
+  metrics: Metrics,
+  { method, route, status, durationSeconds, load, keep }: FinishedRequest,
+): void {
+  const labels = {
+    http_request_method: method,
+    http_route: route ?? UNMATCHED_ROUTE,
+    http_response_status_code: String(status),
+    vigia_load: load ? 'yes' : 'no',
+  };
+  const kept = keep === true || status >= FAILED_STATUS || durationSeconds > SLOW_SECONDS;
+  const span = kept && tracing.exporting ? currentSpan() : undefined;
+  if (span === undefined || (span.traceFlags & 1) === 0)
+    metrics.observe('httpServerRequestDuration', labels, durationSeconds);
+  else
+    metrics.observeWithExemplar('httpServerRequestDuration', labels, durationSeconds, {
+      trace_id: span.traceId,
+      span_id: span.spanId,
+    });
+}
+
+function accessEvent({ route, status }: FinishedRequest): 'requestAnswered' | 'requestErred' | 'requestProbed' {
+  if (status >= FAILED_STATUS) return 'requestErred';
+  return route !== undefined && PROBES.has(route) ? 'requestProbed' : 'requestAnswered';
+}
+
+function accessLine({
+  method,
+  route,
+  status,
+  durationSeconds,
+  load,
+  keyId,
+  code,
+  requestId,
+  traceId,
+}: FinishedRequest) {
+  return {
+    method,
+    route: route ?? UNMATCHED_ROUTE,
+    status,
+    // Microseconds are enough, and a float's 17 digits would be half the line.
+    durationMs: Math.round(durationSeconds * 1e6) / 1e3,
+    code,
+    keyId,
+    load: load ? true : undefined,
+    requestId,
+    traceId: ownTraceId(traceId),
+  };
+}
+
+/** While tracing is on the active span writes its id on the line, and a second one would contradict it. */
+function ownTraceId(traceId: string | undefined): string | undefined {
+  return tracing.enabled ? undefined : traceId;
+}
+
+function currentTraceId(): string | undefined {
+  return currentSpan()?.traceId;
+}

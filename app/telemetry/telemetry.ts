@@ -1,0 +1,170 @@
+/**
+ * Telemetry as the rest of the service sees it: functions named after what happened. No other module knows the name
+ * of a metric, a label or a log line, and none of these functions throws or waits on account of telemetry.
+ */
+import { LEVELS, LINE_DROPS, type LogEvent, SPAN_DROPS, UNMATCHED_ROUTE } from './catalogue.ts';
+import { type Level, type Log, type LogFields, openLog } from './log.ts';
+import { type MessageTelemetry, messageTelemetry } from './message-telemetry.ts';
+import { Metrics } from './metrics.ts';
+import { type RecordTelemetry, recordTelemetry } from './record-telemetry.ts';
+import { type RequestTelemetry, requestTelemetry } from './request-telemetry.ts';
+import { type MetricsListener, openMetricsListener, type Sample } from './scrape.ts';
+import { selfCheck } from './self-check.ts';
+import { shutdownTracing, tracing } from './span-export.ts';
+
+export type { MetricsListener } from './scrape.ts';
+
+export interface TelemetryOptions {
+  readonly version: string;
+  readonly role?: string;
+  readonly logLevel: Level | 'silent';
+  /** Empty: standard output. */
+  readonly logFile: string;
+  readonly logFileBytesMax: number;
+  readonly logFilesMax: number;
+  readonly datasets: readonly string[];
+  /** Reasons a row can be quarantined for. */
+  readonly codes: readonly string[];
+  /** `messaging.system` on message spans. */
+  readonly messagingSystem?: string;
+  readonly now: () => number;
+}
+
+export interface ServiceTelemetry {
+  /** Throws when tracing is on but http, express or pino is not instrumented. Once, at start. */
+  selfCheck(): Promise<void>;
+  started(where: {
+    readonly url: string;
+    readonly docs: string;
+    readonly metrics: string;
+    readonly dataDir: string;
+  }): void;
+  readiness(state: { readonly ready: boolean; readonly reason?: string }): void;
+  stopping(why: { readonly reason: string }): void;
+  stopped(why: { readonly reason: string }): void;
+  /** The process is about to end: the line is written before this returns. */
+  failed(why: { readonly reason: string; readonly error: unknown }): void;
+  warehouseBroken(why: { readonly error: unknown; readonly file?: string }): void;
+  observationFailed(why: { readonly error: unknown }): void;
+  samplesLoaded(what: { readonly rows: number; readonly dataset?: string }): void;
+  /** Everything else that is only a line: the catalogue says which fields it may carry. */
+  log<E extends LogEvent>(event: E, fields: LogFields<E>): void;
+  /** `sample` sets gauges; it runs at every scrape, and its failure is counted. */
+  onScrape(sample: Sample): void;
+  listen(address: { readonly host: string; readonly port: number }): Promise<MetricsListener>;
+  /** The text of a scrape, without the readings. */
+  render(): Promise<string>;
+  /** Flushes lines and spans within the deadline; what is lost is counted and said in the last line. */
+  shutdown(options: { readonly timeoutMs: number }): Promise<void>;
+}
+
+export type Telemetry = RequestTelemetry & MessageTelemetry & RecordTelemetry & ServiceTelemetry;
+
+interface Parts {
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly samples: Set<Sample>;
+  readonly startedAtMs: number;
+  readonly now: () => number;
+}
+
+export function createTelemetry(options: TelemetryOptions): Telemetry {
+  const { datasets, codes, now, messagingSystem: system = 'vigia' } = options;
+  const routes = new Set([UNMATCHED_ROUTE]);
+  const metrics = new Metrics({ datasets, codes, routes });
+  const log = openLog({
+    level: options.logLevel,
+    destination: { file: options.logFile, bytesMax: options.logFileBytesMax, filesMax: options.logFilesMax },
+    now,
+  });
+  const samples = new Set<Sample>();
+  const onScrape = (sample: Sample): void => {
+    samples.add(sample);
+  };
+  const parts = { metrics, log, samples, now, startedAtMs: now() };
+  metrics.set('buildInfo', buildLabels(options), 1);
+  onScrape(ownAccounts(metrics, log));
+  return {
+    ...requestTelemetry({ metrics, log, routes }),
+    ...messageTelemetry({ metrics, log, system }),
+    ...recordTelemetry({ metrics, log, now, onScrape }),
+    ...lifeTelemetry(parts),
+    selfCheck,
+    log: (event, fields) => log.write(event, fields),
+    onScrape,
+    listen: (address) => openMetricsListener({ metrics, log, samples }, address),
+    render: () => metrics.render(),
+    shutdown: ({ timeoutMs }) => shutdown(log, timeoutMs),
+  };
+}
+
+function buildLabels({ version, role = 'all' }: TelemetryOptions) {
+  return {
+    version,
+    role,
+    node: process.version,
+    tracing: tracing.exporting ? 'exported' : tracing.enabled ? 'ids' : 'off',
+  };
+}
+
+function lifeTelemetry({ metrics, log, now, startedAtMs }: Parts) {
+  let stoppingAtMs = startedAtMs;
+  return {
+    started: ({ url, docs, metrics: metricsUrl, dataDir }) =>
+      log.write('serviceStarted', { url, docsUrl: docs, metricsUrl, dataDir, startMs: now() - startedAtMs }),
+    readiness: ({ ready, reason }) => {
+      metrics.set('ready', {}, ready ? 1 : 0);
+      if (ready) log.write('serviceReady', { startMs: now() - startedAtMs });
+      else log.write('serviceNotReady', { reason });
+    },
+    stopping: ({ reason }) => {
+      stoppingAtMs = now();
+      metrics.set('ready', {}, 0);
+      log.write('serviceStopping', { signal: reason });
+    },
+    stopped: () => log.write('serviceStopped', { durationMs: now() - stoppingAtMs }),
+    failed: ({ reason, error }) => {
+      log.write('serviceFailed', { reason, error });
+      log.destination.flushSync();
+    },
+    warehouseBroken: ({ error, file }) => log.write('warehouseBroken', { error, file }),
+    observationFailed: ({ error }) => {
+      metrics.add('sampleFailures', {});
+      log.write('sampleFailed', { sample: 'observer', error });
+    },
+    samplesLoaded: ({ rows, dataset }) => log.write('samplesLoaded', { records: rows, dataset }),
+  } satisfies Partial<ServiceTelemetry>;
+}
+
+/** Telemetry's accounts of itself. They are running totals elsewhere; a counter may only be added to. */
+function ownAccounts(metrics: Metrics, log: Log): Sample {
+  const seen = new Map<string, number>();
+  const grown = (name: string, total: number): number => {
+    const by = total - (seen.get(name) ?? 0);
+    seen.set(name, total);
+    return by;
+  };
+  return function ownAccounts() {
+    const { ended, exported, dropped } = tracing.spans;
+    metrics.add('spansEnded', {}, grown('ended', ended));
+    metrics.add('spansExported', {}, grown('exported', exported));
+    for (const reason of SPAN_DROPS) metrics.add('spansDropped', { reason }, grown(reason, dropped[reason]));
+    for (const level of LEVELS) metrics.add('logLines', { level }, grown(level, log.lines[level]));
+    for (const reason of LINE_DROPS)
+      metrics.add('logLinesDropped', { reason }, grown(reason, log.destination.dropped[reason]));
+  };
+}
+
+/** Shares of the deadline: a collector that does not answer must leave time to say so. */
+const SPANS_SHARE = 0.7;
+const LINES_SHARE = 0.15;
+
+async function shutdown(log: Log, timeoutMs: number): Promise<void> {
+  await log.destination.flush(timeoutMs * LINES_SHARE);
+  const { lost, error } = await shutdownTracing(timeoutMs * SPANS_SHARE);
+  const lines = LINE_DROPS.reduce((sum, reason) => sum + log.destination.dropped[reason], 0);
+  if (lost > 0 || lines > 0 || error !== undefined)
+    log.write('telemetryLost', { spans: lost, lines, reason: 'shutdown', error });
+  await log.destination.flush(timeoutMs * LINES_SHARE);
+  log.destination.close();
+}
