@@ -50,9 +50,12 @@ export function canonicalTimestamp(text: string): string | Refusal {
 }
 
 function inUtc(text: string, offsetMs: number, fraction: string): string | Refusal {
-  const instant = new Date(`${text.slice(0, 10)}T${text.slice(11, 19)}Z`).getTime() - offsetMs;
+  const instant = new Date(0);
+  // Not Date.UTC, which takes the years 0 to 99 for 1900 to 1999.
+  instant.setUTCFullYear(digits(text, 0, 4), digits(text, 5, 7) - 1, digits(text, 8, 10));
+  instant.setUTCHours(digits(text, 11, 13), digits(text, 14, 16), digits(text, 17, 19), -offsetMs);
   // Outside 0000 … 9999 the engine writes six digits and a sign.
-  const moved = new Date(instant).toISOString();
+  const moved = instant.toISOString();
   return moved.length === 24 && isYear(moved) ? `${moved.slice(0, 19)}.${fraction}Z` : OUT_OF_RANGE;
 }
 

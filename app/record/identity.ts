@@ -22,8 +22,11 @@ export interface RowSource {
 export const FOREIGN = 'foreign';
 
 export function eventIdOf(contract: Contract, row: Row, source: RowSource): string {
-  const parts = [contract.name, eventDayOf(contract, row), ...identityParts(contract, row, source)];
-  return hash('sha256', JSON.stringify(parts), 'hex').slice(0, ID_HEX_DIGITS);
+  const text =
+    contract.identity.kind === 'key'
+      ? keyText(contract, row, contract.identity.fields)
+      : occurrenceText(contract, row, source);
+  return hash('sha256', text, 'hex').slice(0, ID_HEX_DIGITS);
 }
 
 /** `YYYY-MM-DD`: of a timestamp the day in UTC. */
@@ -45,9 +48,14 @@ export function rowText(row: Row): string {
   return lastText;
 }
 
-function identityParts(contract: Contract, row: Row, source: RowSource): readonly unknown[] {
-  const { identity } = contract;
-  if (identity.kind === 'key') return ['key', ...identity.fields.map((name) => row[name] ?? null)];
-  const place = ['occurrence', source.apiKeyId, source.batchKey, source.index];
-  return source.apiKeyId === FOREIGN ? place : [...place, rowText(row)];
+function keyText(contract: Contract, row: Row, fields: readonly string[]): string {
+  const parts: unknown[] = [contract.name, eventDayOf(contract, row), 'key'];
+  for (const name of fields) parts.push(row[name] ?? null);
+  return JSON.stringify(parts);
+}
+
+function occurrenceText(contract: Contract, row: Row, { apiKeyId, batchKey, index }: RowSource): string {
+  const parts: unknown[] = [contract.name, eventDayOf(contract, row), 'occurrence', apiKeyId, batchKey, index];
+  if (apiKeyId !== FOREIGN) parts.push(rowText(row));
+  return JSON.stringify(parts);
 }

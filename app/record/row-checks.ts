@@ -72,10 +72,22 @@ function comparison(field: Field): (left: RowValue, right: RowValue) => number {
     case 'date':
     case 'point':
     case 'counts':
-      // By bytes, as both warehouses order text; canonical instants order so too.
-      return (left, right) =>
-        left === right ? 0 : Buffer.compare(Buffer.from(String(left)), Buffer.from(String(right)));
+      return (left, right) => (left === right ? 0 : compareText(String(left), String(right)));
   }
+}
+
+/** By code points, as both warehouses order text (by bytes of UTF-8); canonical instants order so too. */
+function compareText(left: string, right: string): number {
+  let at = 0;
+  while (at < left.length && at < right.length && left.charCodeAt(at) === right.charCodeAt(at)) at += 1;
+  // A low surrogate that differs belongs to a pair whose high one is equal: its own order is the pair's.
+  return rank(left, at) - rank(right, at);
+}
+
+/** A code unit, with surrogates above all others, as the code points that they spell are; -1 past the end. */
+function rank(text: string, at: number): number {
+  const unit = at < text.length ? text.charCodeAt(at) : -1;
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x1_0000 : unit;
 }
 
 function compareWide(left: RowValue, right: RowValue): number {

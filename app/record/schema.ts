@@ -83,8 +83,8 @@ function stringOf(field: StringField): z.ZodType {
   if (field.values !== undefined) return z.enum(field.values);
   const { lengthMin = STRING_LENGTH_MIN, lengthMax = STRING_LENGTH_MAX, pattern } = field;
   const sized = z.string().min(lengthMin).max(lengthMax);
-  return (pattern === undefined ? sized : sized.regex(new RegExp(pattern, 'u'))).refine(isStorable, {
-    params: { code: 'FIELD_FORMAT' },
+  return (pattern === undefined ? sized : sized.regex(new RegExp(pattern, 'u'))).check((payload) => {
+    if (!isStorable(payload.value)) refuse(payload, 'FIELD_FORMAT');
   });
 }
 
@@ -93,18 +93,23 @@ function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed();
 }
 
+// What follows settles a value in a check, not in a transform: a check that replaces the value costs a third.
+
 function textOf(pattern: string, canonical: (text: string) => string | Refusal): z.ZodType {
-  return z
-    .string()
-    .regex(new RegExp(pattern))
-    .transform((text, context) => settled(canonical(text), context));
+  return grammarOf(pattern).check((payload) => {
+    const outcome = canonical(payload.value);
+    if (typeof outcome === 'string') payload.value = outcome;
+    else refuse(payload, outcome.code);
+  });
 }
 
 function decimalOf(field: DecimalField): z.ZodType {
   const inRange = decimalRange(field);
-  return z.union([z.number(), z.string().regex(new RegExp(PATTERNS.decimal))]).transform((value, context) => {
-    const text = settled(canonicalDecimal(value, field), context);
-    return text === z.NEVER || inRange(text) ? text : settled({ code: 'FIELD_RANGE' }, context);
+  return z.union([z.number(), grammarOf(PATTERNS.decimal)]).check((payload) => {
+    const outcome = canonicalDecimal(payload.value, field);
+    if (typeof outcome !== 'string') refuse(payload, outcome.code);
+    else if (inRange(outcome)) payload.value = outcome;
+    else refuse(payload, 'FIELD_RANGE');
   });
 }
 
@@ -118,15 +123,18 @@ function decimalRange({ precision, min, max }: DecimalField): (text: string) => 
 function wideIntegerOf(field: IntegerField): z.ZodType {
   const min = field.min <= Number(INT64_MIN) ? INT64_MIN : BigInt(field.min);
   const max = field.max >= Number(INT64_MAX) ? INT64_MAX : BigInt(field.max);
-  return z.union([z.int(), z.string().regex(new RegExp(PATTERNS.integer))]).transform((value, context) => {
-    const exact = BigInt(value);
-    if (exact < min || exact > max) return settled({ code: 'FIELD_RANGE' }, context);
-    return typeof value === 'number' ? value : canonicalInteger(value);
+  return z.union([z.int(), grammarOf(PATTERNS.integer)]).check((payload) => {
+    const exact = BigInt(payload.value);
+    if (exact < min || exact > max) refuse(payload, 'FIELD_RANGE');
+    else if (typeof payload.value === 'string') payload.value = canonicalInteger(payload.value);
   });
 }
 
-function settled<T extends string>(outcome: T | Refusal, context: z.RefinementCtx): T {
-  if (typeof outcome === 'string') return outcome;
-  context.addIssue({ code: 'custom', params: { code: outcome.code } });
-  return z.NEVER;
+/** `abort`: what follows may rely on the grammar. */
+function grammarOf(pattern: string): z.ZodString {
+  return z.string().regex(new RegExp(pattern), { abort: true });
+}
+
+function refuse(payload: z.core.ParsePayload, code: Refusal['code']): void {
+  payload.issues.push({ code: 'custom', input: payload.value, params: { code } });
 }
