@@ -1,0 +1,221 @@
+/**
+ * The ledger: which messages were stored, and what became of their rows.
+ *
+ * States are sums over rows, never running counters: stored is counted in silver, quarantined in quarantine, duplicate,
+ * erased and expired in the ledger's lists of row indexes. So a row that is lost or there twice shows as a difference.
+ */
+import { silverTable } from './duckdb-schema.ts';
+import type { Sql, SqlRow } from './duckdb-session.ts';
+import type { DatasetCounts, RequestOutcome, RowOutcome, StorableMessage, WarehouseAccounting } from './warehouse.ts';
+
+const HEX = "replace(message_id::VARCHAR, '-', '')";
+/** Ids travel as one text parameter: binding a list costs a call for each element. */
+const ID_LIST = "(SELECT unnest(string_split($1, ',')::UUID[]))";
+
+export async function heldIds(sql: Sql, messageIds: readonly string[]): Promise<ReadonlySet<string>> {
+  if (messageIds.length === 0) return new Set();
+  const rows = await sql.rows(`SELECT ${HEX} AS id FROM custody.ledger WHERE message_id IN ${ID_LIST}`, [messageIds.join(',')]);
+  return new Set(rows.map(({ id }) => String(id)));
+}
+
+/**
+ * The same for a batch about to be stored. The ledger lies in order of commits, so times of receipt rise in it, and a
+ * message's own never changes: bounded by the batch's times, the look-up reads the ledger's end and not all of it. A
+ * foreign message's time is not ours to trust, so those are looked for everywhere.
+ */
+export async function heldMessages(sql: Sql, messages: readonly StorableMessage[]): Promise<ReadonlySet<string>> {
+  const late = messages.filter((message) => message.late);
+  const own = messages.filter((message) => !message.late);
+  const held = new Set(await heldIds(sql, late.map(({ envelope }) => envelope.messageId)));
+  if (own.length === 0) return held;
+  let first = Number.POSITIVE_INFINITY;
+  let last = Number.NEGATIVE_INFINITY;
+  for (const { envelope } of own) {
+    const receivedAtMs = Date.parse(envelope.receivedAt);
+    first = Math.min(first, receivedAtMs);
+    last = Math.max(last, receivedAtMs);
+  }
+  const rows = await sql.rows(
+    `SELECT ${HEX} AS id FROM custody.ledger WHERE received_at BETWEEN epoch_ms($2::BIGINT) AND epoch_ms($3::BIGINT) AND message_id IN ${ID_LIST}`,
+    // One more each way: the text may hold microseconds.
+    [own.map(({ envelope }) => envelope.messageId).join(','), BigInt(first - 1), BigInt(last + 1)],
+  );
+  for (const { id } of rows) held.add(String(id));
+  return held;
+}
+
+interface LedgerOptions {
+  readonly messages: readonly { readonly position: number; readonly message: StorableMessage }[];
+  readonly commitNumber: number;
+  /** The temporary table `classified` says which rows were not stored. */
+  readonly classified: boolean;
+}
+
+export async function insertLedger(sql: Sql, { messages, commitNumber, classified }: LedgerOptions): Promise<void> {
+  const facts = messages.map(({ position, message: { envelope, sequence, late } }) => ({
+    id: envelope.messageId,
+    dataset: envelope.dataset,
+    request: envelope.requestId,
+    key: envelope.apiKeyId,
+    version: envelope.contractVersion,
+    sequence,
+    late,
+    position,
+    at: envelope.receivedAt,
+    accepted: envelope.rowCount,
+    rejected: envelope.rejectCount,
+  }));
+  const shape =
+    '[{"id":"UUID","dataset":"VARCHAR","request":"VARCHAR","key":"VARCHAR","version":"INTEGER","sequence":"BIGINT","late":"BOOLEAN","position":"INTEGER","at":"TIMESTAMP","accepted":"INTEGER","rejected":"INTEGER"}]';
+  const verdicts = classified
+    ? `SELECT _message_id, coalesce(list(_index ORDER BY _index) FILTER (_verdict = 'duplicate'), []) AS duplicates,
+         count(*) FILTER (_verdict = 'conflict') AS conflicts FROM classified GROUP BY _message_id`
+    : 'SELECT NULL::UUID AS _message_id, []::INTEGER[] AS duplicates, 0 AS conflicts WHERE false';
+  await sql.run(
+    `INSERT INTO custody.ledger
+     SELECT m.id, m.dataset, m.request, m.key, m.version, m.sequence, m.late, $2, m.position, m."at", m.accepted, m.rejected,
+       m.accepted - coalesce(len(v.duplicates), 0) - coalesce(v.conflicts, 0), coalesce(v.conflicts, 0), coalesce(v.duplicates, []), [], []
+     FROM (SELECT unnest(from_json($1, '${shape}')) AS m) f LEFT JOIN (${verdicts}) v ON v._message_id = f.m.id
+     ORDER BY m.position`,
+    [JSON.stringify(facts), BigInt(commitNumber)],
+  );
+}
+
+export interface Accounting {
+  readonly datasets: Readonly<Record<string, WarehouseAccounting>>;
+  readonly held: ReadonlySet<string>;
+}
+
+/** Inside one transaction of the caller: every term is of the same moment. `datasets`: every one with a silver table. */
+export async function takeAccounting(sql: Sql, options: { readonly cut: number; readonly messageIds: readonly string[]; readonly datasets: readonly string[] }): Promise<Accounting> {
+  const { cut, messageIds, datasets } = options;
+  const sums = await sql.rows(
+    `SELECT dataset, coalesce(sum(accepted) FILTER (late), 0)::DOUBLE AS late, sum(len(duplicates))::DOUBLE AS duplicate,
+       sum(len(expired))::DOUBLE AS expired, sum(len(erased))::DOUBLE AS erased
+     FROM custody.ledger WHERE sequence <= $1 GROUP BY dataset`,
+    [BigInt(cut)],
+  );
+  const quarantined = await quarantinedRows(sql, cut);
+  const beyond = await commitsBeyond(sql, cut);
+  const terms: Record<string, WarehouseAccounting> = {};
+  for (const dataset of datasets) {
+    const row = sums.find((one) => one.dataset === dataset);
+    terms[dataset] = {
+      lateRows: Number(row?.late ?? 0),
+      stored: await storedRows(sql, { dataset, cut, beyond }),
+      duplicate: Number(row?.duplicate ?? 0),
+      quarantined: quarantined.get(dataset) ?? 0,
+      expired: Number(row?.expired ?? 0),
+      erased: Number(row?.erased ?? 0),
+    };
+  }
+  return { datasets: terms, held: await heldIds(sql, messageIds) };
+}
+
+/** The first commit that holds a message beyond the cut: rows of earlier ones need not be asked. */
+async function commitsBeyond(sql: Sql, cut: number): Promise<number | undefined> {
+  const [row] = await sql.rows('SELECT min("commit")::DOUBLE AS first FROM custody.ledger WHERE sequence > $1', [BigInt(cut)]);
+  return typeof row?.first === 'number' ? row.first : undefined;
+}
+
+async function storedRows(sql: Sql, { dataset, cut, beyond }: { readonly dataset: string; readonly cut: number; readonly beyond: number | undefined }): Promise<number> {
+  const table = silverTable(dataset);
+  const [all] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM ${table}`);
+  if (beyond === undefined) return Number(all?.rows);
+  const [later] = await sql.rows(
+    `SELECT count(*)::DOUBLE AS "rows" FROM ${table} WHERE _commit >= $1 AND _message_id IN (SELECT message_id FROM custody.ledger WHERE sequence > $2 AND "commit" >= $1)`,
+    [BigInt(beyond), BigInt(cut)],
+  );
+  return Number(all?.rows) - Number(later?.rows);
+}
+
+async function quarantinedRows(sql: Sql, cut: number): Promise<ReadonlyMap<string, number>> {
+  const rows = await sql.rows(
+    `SELECT dataset, count(*)::DOUBLE AS "rows" FROM custody.quarantine WHERE origin = 'pipeline'
+       AND message_id NOT IN (SELECT message_id FROM custody.ledger WHERE sequence > $1) GROUP BY dataset`,
+    [BigInt(cut)],
+  );
+  return new Map(rows.map((row) => [String(row.dataset), Number(row.rows)]));
+}
+
+export async function takeCounts(sql: Sql, datasets: readonly string[]): Promise<ReadonlyMap<string, Omit<DatasetCounts, 'lastCommitAtMs'>>> {
+  const apart = await sql.rows(
+    `SELECT dataset, count(*) FILTER (origin = 'pipeline')::DOUBLE AS quarantined, count(*) FILTER (origin = 'request')::DOUBLE AS rejected
+     FROM custody.quarantine GROUP BY dataset`,
+  );
+  const counts = new Map<string, Omit<DatasetCounts, 'lastCommitAtMs'>>();
+  for (const dataset of datasets) {
+    const [stored] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM ${silverTable(dataset)}`);
+    const row = apart.find((one) => one.dataset === dataset);
+    counts.set(dataset, { stored: Number(stored?.rows), quarantined: Number(row?.quarantined ?? 0), rejected: Number(row?.rejected ?? 0) });
+  }
+  return counts;
+}
+
+/** One request's messages: all of one dataset, within a few commits. */
+interface RequestMessages {
+  readonly dataset: string;
+  readonly ids: readonly string[];
+  readonly row: SqlRow;
+}
+
+async function requestMessages(sql: Sql, requestId: string): Promise<RequestMessages | undefined> {
+  const [row] = await sql.rows(
+    `SELECT any_value(dataset) AS dataset, list(${HEX} ORDER BY "commit", position) AS ids, min("commit")::VARCHAR AS first, max("commit")::VARCHAR AS last,
+       sum(accepted)::DOUBLE AS accepted, sum(rejected)::DOUBLE AS rejected, sum(len(duplicates))::DOUBLE AS duplicate,
+       sum(len(expired))::DOUBLE AS expired, sum(len(erased))::DOUBLE AS erased
+     FROM custody.ledger WHERE request_id = $1`,
+    [requestId],
+  );
+  if (row === undefined || !Array.isArray(row.ids)) return undefined;
+  return { dataset: String(row.dataset), ids: row.ids.map(String), row };
+}
+
+export async function takeRequestOutcome(sql: Sql, requestId: string): Promise<RequestOutcome> {
+  const messages = await requestMessages(sql, requestId);
+  if (messages === undefined) {
+    return { messageIds: [], accepted: 0, rejected: 0, stored: 0, duplicate: 0, quarantined: 0, expired: 0, erased: 0 };
+  }
+  const { ids, row, dataset } = messages;
+  const bounds = [ids.join(','), BigInt(String(row.first)), BigInt(String(row.last))];
+  const [stored] = await sql.rows(
+    `SELECT count(*)::DOUBLE AS "rows" FROM ${silverTable(dataset)} WHERE _commit BETWEEN $2 AND $3 AND _message_id IN ${ID_LIST}`,
+    bounds,
+  );
+  const [apart] = await sql.rows(
+    `SELECT count(*)::DOUBLE AS "rows" FROM custody.quarantine WHERE origin = 'pipeline' AND "commit" BETWEEN $2 AND $3 AND message_id IN ${ID_LIST}`,
+    bounds,
+  );
+  return {
+    messageIds: ids,
+    accepted: Number(row.accepted),
+    rejected: Number(row.rejected),
+    stored: Number(stored?.rows),
+    duplicate: Number(row.duplicate),
+    quarantined: Number(apart?.rows),
+    expired: Number(row.expired),
+    erased: Number(row.erased),
+  };
+}
+
+/** Rows that are not stored, by index. */
+export async function takeRequestRows(sql: Sql, requestId: string, page: { readonly afterIndex: number; readonly limit: number }): Promise<readonly RowOutcome[]> {
+  const messages = await requestMessages(sql, requestId);
+  if (messages === undefined) return [];
+  const { ids, row } = messages;
+  const bounds = `"commit" BETWEEN $2 AND $3 AND message_id IN ${ID_LIST}`;
+  const listed = (list: string, state: string): string => `SELECT unnest(${list}) AS "index", '${state}' AS state, NULL AS code, NULL AS pointer FROM custody.ledger WHERE ${bounds}`;
+  const rows = await sql.rows(
+    `SELECT "index", state, code, pointer FROM (
+       ${listed('duplicates', 'duplicate')} UNION ALL ${listed('erased', 'erased')} UNION ALL ${listed('expired', 'expired')}
+       UNION ALL SELECT "index", CASE origin WHEN 'request' THEN 'rejected' ELSE 'quarantined' END, code, pointer FROM custody.quarantine WHERE ${bounds})
+     WHERE "index" > $4 ORDER BY "index" LIMIT $5`,
+    [ids.join(','), BigInt(String(row.first)), BigInt(String(row.last)), page.afterIndex, page.limit],
+  );
+  return rows.map((one) => ({
+    index: Number(one.index),
+    state: one.state as RowOutcome['state'],
+    ...(typeof one.code === 'string' ? { code: one.code } : {}),
+    ...(typeof one.pointer === 'string' ? { pointer: one.pointer } : {}),
+  }));
+}
