@@ -116,7 +116,7 @@ export const SETTINGS = {
   WS_PING_MS: setting(15_000, 'ms', 'Time between pings; two unanswered end the connection.', integer(50, 600 * SECOND_MS)),
   WS_TICKET_SECONDS: setting(30, 's', 'How long a WebSocket ticket is good for.', integer(1, 600)),
 
-  FAULT_POINT: setting('', 'name', 'Tests only (NODE_ENV=test): where the process kills itself.', text),
+  FAULT_POINT: setting('', 'name', 'Tests only (NODE_ENV=test): NAME:COUNT, where the process kills itself.', text),
   NODE_ENV: setting('', 'name', 'test allows fault points.', text),
 } as const;
 

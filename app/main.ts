@@ -17,7 +17,7 @@ import { ERRORS } from './errors.ts';
 import { startObserver } from './observer.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { compileValidator } from './record/validate.ts';
-import { loadSamples } from './samples.ts';
+import { loadSamples, watchSampleRemoval } from './samples.ts';
 import { openLmdbState } from './state/lmdb-state.ts';
 import { lockDataDir } from './state/lock.ts';
 import type { State } from './state/state.ts';
@@ -46,10 +46,15 @@ export interface Service {
 interface Options {
   readonly now?: () => number;
   readonly datasetsDirectory?: URL;
+  /** The warehouse file is damaged: stop and start again, and it is rebuilt. */
+  readonly onBroken?: (error: unknown) => void;
 }
 
 /** Opens every part and listens. Throws ConfigError, or an error that says which part failed and why. */
-export async function openService(config: Config, { now = Date.now, datasetsDirectory }: Options = {}): Promise<Service> {
+export async function openService(
+  config: Config,
+  { now = Date.now, datasetsDirectory, onBroken = () => undefined }: Options = {},
+): Promise<Service> {
   const registry = await loadDatasets(datasetsDirectory);
   const telemetry = createTelemetry({
     version: packageJson.version,
@@ -61,10 +66,11 @@ export async function openService(config: Config, { now = Date.now, datasetsDire
     codes: Object.keys(ERRORS),
     now,
   });
+  await telemetry.selfCheck();
   const dataDir = resolve(config.DATA_DIR);
   await mkdir(dataDir, { recursive: true });
   const lock = await lockDataDir(dataDir);
-  const stores = await openStores({ config, registry, telemetry, dataDir, now });
+  const stores = await openStores({ config, registry, telemetry, dataDir, now, onBroken });
   const { bus, warehouse, state } = stores;
   const validators = new Map([...registry.contracts].map(([name, contract]) => [name, compileValidator(contract)]));
   const equation = (): Promise<Equation> =>
@@ -83,6 +89,7 @@ export async function openService(config: Config, { now = Date.now, datasetsDire
   });
   const sealer = startSealer(parts);
   const observer = startObserver(parts);
+  const sampleWatch = watchSampleRemoval(parts);
   const metrics = await telemetry.listen({ host: config.METRICS_HOST, port: config.METRICS_PORT });
   const address = await api.listen();
   await loadSamples({ ...parts, ingest: api.ingest, folders: registry.folders });
@@ -100,7 +107,19 @@ export async function openService(config: Config, { now = Date.now, datasetsDire
     telemetry,
     sealer,
     equation,
-    stop: ({ reason }) => stop({ reason, config, api, subscription, sealer, observer, metrics, stores, lock, telemetry }),
+    stop: ({ reason }) =>
+      stop({
+        reason,
+        config,
+        api,
+        subscription,
+        sealer,
+        watchers: [observer, sampleWatch],
+        metrics,
+        stores,
+        lock,
+        telemetry,
+      }),
   };
 }
 
@@ -110,6 +129,7 @@ interface StoreOptions {
   readonly telemetry: Telemetry;
   readonly dataDir: string;
   readonly now: () => number;
+  readonly onBroken: (error: unknown) => void;
 }
 
 interface Stores {
@@ -118,8 +138,12 @@ interface Stores {
   readonly state: State;
 }
 
-async function openStores({ config, registry, telemetry, dataDir, now }: StoreOptions): Promise<Stores> {
-  const state = await openLmdbState({ dir: resolve(dataDir, 'state'), now, idempotencyHours: config.IDEMPOTENCY_HOURS });
+async function openStores({ config, registry, telemetry, dataDir, now, onBroken }: StoreOptions): Promise<Stores> {
+  const state = await openLmdbState({
+    dir: resolve(dataDir, 'state'),
+    now,
+    idempotencyHours: config.IDEMPOTENCY_HOURS,
+  });
   const bus = await openLmdbBus({
     dir: resolve(dataDir, 'bus'),
     now,
@@ -142,17 +166,21 @@ async function openStores({ config, registry, telemetry, dataDir, now }: StoreOp
     faultPoint: faultPoint(config),
     onBroken: (error) => {
       telemetry.warehouseBroken({ error });
-      process.kill(process.pid, 'SIGTERM');
+      onBroken(error);
     },
   });
   await bus.reconcile((messageIds) => warehouse.ledgerHolds(messageIds));
   return { bus, warehouse, state };
 }
 
-/** Tests name one point where the process kills itself, as a power cut would. */
+/** Tests name one point, `after-publish:17`, where the process kills itself at the 17th passing, as a power cut would. */
 function faultPoint(config: Config): (name: string) => void {
+  const [wanted, count = '1'] = config.FAULT_POINT.split(':');
+  let left = Number(count);
   return (name) => {
-    if (config.FAULT_POINT === name) process.kill(process.pid, 'SIGKILL');
+    if (name !== wanted) return;
+    left -= 1;
+    if (left === 0) process.kill(process.pid, 'SIGKILL');
   };
 }
 
@@ -162,14 +190,25 @@ interface Stoppable {
   readonly api: Api;
   readonly subscription: ReturnType<typeof startSubscriber>;
   readonly sealer: Sealer;
-  readonly observer: { stop(): void };
+  readonly watchers: readonly { stop(): void }[];
   readonly metrics: MetricsListener;
   readonly stores: Stores;
   readonly lock: { release(): Promise<void> };
   readonly telemetry: Telemetry;
 }
 
-async function stop({ reason, config, api, subscription, sealer, observer, metrics, stores, lock, telemetry }: Stoppable): Promise<void> {
+async function stop({
+  reason,
+  config,
+  api,
+  subscription,
+  sealer,
+  watchers,
+  metrics,
+  stores,
+  lock,
+  telemetry,
+}: Stoppable): Promise<void> {
   // Shares of the deadline: requests, then deliveries; sealing, stores and telemetry have the rest.
   const requestsMs = config.STOP_TIMEOUT_MS * 0.4;
   const deliveriesMs = config.STOP_TIMEOUT_MS * 0.25;
@@ -177,7 +216,7 @@ async function stop({ reason, config, api, subscription, sealer, observer, metri
   telemetry.stopping({ reason });
   await api.close({ timeoutMs: requestsMs });
   await subscription.drain({ timeoutMs: deliveriesMs });
-  observer.stop();
+  for (const watcher of watchers) watcher.stop();
   await sealer.stop();
   if (config.SCRAPE_WAIT_MS > 0) await metrics.nextScrape({ timeoutMs: config.SCRAPE_WAIT_MS });
   await metrics.close();
@@ -189,22 +228,29 @@ async function stop({ reason, config, api, subscription, sealer, observer, metri
   await telemetry.shutdown({ timeoutMs: telemetryMs });
 }
 
-function runUntilSignal(service: Service): void {
-  let stopping = false;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (stopping) return;
-    stopping = true;
-    service.stop({ reason: signal }).then(
-      () => process.exit(0),
-      (error: unknown) => fail(error),
-    );
-  };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
+/** Runs until a signal, or until the warehouse turns out damaged; then a supervisor starts it again. */
+async function run(): Promise<void> {
+  const broken = Promise.withResolvers<number>();
+  const service = await openService(readConfig(), { onBroken: () => broken.resolve(EXIT_FAILED) });
+  const signalled = new Promise<{ readonly reason: string; readonly code: number }>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+      process.once(signal, () => resolve({ reason: signal, code: 0 }));
+  });
+  const { reason, code } = await Promise.race([
+    signalled,
+    broken.promise.then((exit) => ({ reason: 'warehouse broken', code: exit })),
+  ]);
+  await service.stop({ reason });
+  process.exit(code);
 }
 
 function fail(error: unknown): never {
-  const text = error instanceof ConfigError ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const text =
+    error instanceof ConfigError
+      ? error.message
+      : error instanceof Error
+        ? (error.stack ?? error.message)
+        : String(error);
   process.stderr.write(`vigia: ${text}\n`);
   process.exit(error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED);
 }
@@ -212,5 +258,5 @@ function fail(error: unknown): never {
 if (import.meta.main) {
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
-  openService(readConfig()).then(runUntilSignal, fail);
+  run().catch(fail);
 }

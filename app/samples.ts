@@ -77,7 +77,10 @@ function formatOf(file: string): BodyFormat {
 }
 
 /** Carries out a removal that `requestRemoval` asked for. Returns how many rows went, or undefined when none was asked for. */
-export async function removeSamplesIfAsked({ state, warehouse }: Pick<SampleParts, 'state' | 'warehouse'>): Promise<number | undefined> {
+export async function removeSamplesIfAsked({
+  state,
+  warehouse,
+}: Pick<SampleParts, 'state' | 'warehouse'>): Promise<number | undefined> {
   if ((await state.fact(FACT)) !== 'remove') return undefined;
   const rows = await warehouse.removeSamples();
   await state.setFact(FACT, 'removed' satisfies SamplesState);

@@ -45,7 +45,9 @@ export class Gate {
     this.#checkHost(request.headers.host);
     if (request.method !== 'GET' && request.method !== 'HEAD') this.checkOrigin(request);
     if (access === 'open') return NOBODY;
-    const caller = (await this.#state.keyEverMade()) ? await this.#authenticate(request) : anonymous({ headers: request.headers, socket: request.socket, ip: request.ip });
+    const caller = (await this.#state.keyEverMade())
+      ? await this.#authenticate(request)
+      : anonymous({ headers: request.headers, socket: request.socket, ip: request.ip });
     if (access !== 'any' && !allows(caller, access)) {
       throw new AppError({
         code: 'SCOPE_MISSING',
@@ -67,13 +69,15 @@ export class Gate {
     }
     throw new AppError({
       code: 'ORIGIN_NOT_ALLOWED',
-      publicMessage: 'ORIGIN_NOT_ALLOWED: a page of another origin may not write here. Send the request from a program, or from a page this service serves.',
+      publicMessage:
+        'ORIGIN_NOT_ALLOWED: a page of another origin may not write here. Send the request from a program, or from a page this service serves.',
     });
   }
 
   /** For a WebSocket, which has no Express request: refuses an address that only a key could let in. */
   async checkAddress(request: IncomingMessage): Promise<void> {
-    if (!(await this.#state.keyEverMade())) anonymous({ headers: request.headers, socket: request.socket, ip: undefined });
+    if (!(await this.#state.keyEverMade()))
+      anonymous({ headers: request.headers, socket: request.socket, ip: undefined });
   }
 
   #checkHost(host: string | undefined): void {
@@ -93,7 +97,8 @@ export class Gate {
     if (header === undefined) {
       throw new AppError({
         code: 'KEY_MISSING',
-        publicMessage: 'KEY_MISSING: send "Authorization: Bearer vg_…". An operator makes keys with npm run keys -- add --scope read',
+        publicMessage:
+          'KEY_MISSING: send "Authorization: Bearer vg_…". An operator makes keys with npm run keys -- add --scope read',
       });
     }
     const caller = await this.#callerOf(header);
@@ -155,18 +160,22 @@ function anonymous(request: Pick<IncomingMessage, 'headers' | 'socket'> & { read
   const forwarded = request.headers['x-forwarded-for'] !== undefined || request.headers.forwarded !== undefined;
   const peer = request.socket.remoteAddress ?? '';
   // A proxy on this machine makes everybody look like loopback: with a forwarding header only a trusted chain counts.
-  const local = forwarded ? request.ip !== peer && LOOPBACK_ADDRESSES.has(request.ip ?? '') : LOOPBACK_ADDRESSES.has(peer);
+  const local = forwarded
+    ? request.ip !== peer && LOOPBACK_ADDRESSES.has(request.ip ?? '')
+    : LOOPBACK_ADDRESSES.has(peer);
   if (local) return ANONYMOUS;
   throw new AppError({
     code: 'ADDRESS_NOT_ALLOWED',
-    publicMessage: 'ADDRESS_NOT_ALLOWED: until an API key exists only this machine is served. Make one on the server: npm run keys -- add --scope write',
+    publicMessage:
+      'ADDRESS_NOT_ALLOWED: until an API key exists only this machine is served. Make one on the server: npm run keys -- add --scope write',
   });
 }
 
 function tooManyFailures(failed: RateLimiterRes): AppError {
   return new AppError({
     code: 'RATE_LIMITED',
-    publicMessage: 'RATE_LIMITED: too many failed authentications from this address (AUTH_FAILURES_PER_MINUTE). Wait, then send a valid key.',
+    publicMessage:
+      'RATE_LIMITED: too many failed authentications from this address (AUTH_FAILURES_PER_MINUTE). Wait, then send a valid key.',
     retryAfterSeconds: Math.max(1, Math.ceil(failed.msBeforeNext / 1000)),
   });
 }

@@ -81,11 +81,21 @@ export function createApi(parts: ApiParts): Api {
   mountDocsAssets(app);
   mountMethods(app, routes);
   app.use((request: Request) => {
-    throw new AppError({ code: 'ROUTE_UNKNOWN', publicMessage: `ROUTE_UNKNOWN: there is no ${request.method} ${request.path.slice(0, 200)}. /docs lists every route.` });
+    throw new AppError({
+      code: 'ROUTE_UNKNOWN',
+      publicMessage: `ROUTE_UNKNOWN: there is no ${request.method} ${request.path.slice(0, 200)}. /docs lists every route.`,
+    });
   });
-  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => answerProblem({ error, request, response, telemetry }));
-  const server = createServer({ headersTimeout: config.HEADERS_TIMEOUT_MS, requestTimeout: config.BODY_TIMEOUT_MS, connectionsCheckingInterval: 1_000 }, (request, response) =>
-    enter({ request, response, app, admission, telemetry }),
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) =>
+    answerProblem({ error, request, response, telemetry }),
+  );
+  const server = createServer(
+    {
+      headersTimeout: config.HEADERS_TIMEOUT_MS,
+      requestTimeout: config.BODY_TIMEOUT_MS,
+      connectionsCheckingInterval: 1_000,
+    },
+    (request, response) => enter({ request, response, app, admission, telemetry }),
   );
   server.maxConnections = config.CONNECTIONS_MAX;
   feed.attach(server);
@@ -140,7 +150,8 @@ function enter({ request, response, app, admission, telemetry }: Entrance): void
     telemetry.shed({ reason: 'queue_time' });
     const error = new AppError({
       code: 'OVERLOADED',
-      publicMessage: 'OVERLOADED: requests wait too long here, so some are refused at once (QUEUE_TIME_TARGET_MS). Try again with a growing pause.',
+      publicMessage:
+        'OVERLOADED: requests wait too long here, so some are refused at once (QUEUE_TIME_TARGET_MS). Try again with a growing pause.',
       retryAfterSeconds: SHED_RETRY_SECONDS,
     });
     sendProblem(response, error, telemetry.requestTraceId());
@@ -189,7 +200,10 @@ const CLIENT_CLOSED = 499;
 const NO_MARKS = { load: false, keep: false };
 const NOBODY_ASKED = { keyId: '', scopes: new Set<never>() } as const;
 
-function marksOf(request: Request, scopes: Exchange['caller']['scopes']): { readonly load: boolean; readonly keep: boolean } {
+function marksOf(
+  request: Request,
+  scopes: Exchange['caller']['scopes'],
+): { readonly load: boolean; readonly keep: boolean } {
   const { 'vigia-load': load, 'vigia-trace': trace } = request.headers;
   if (load === undefined && trace === undefined) return NO_MARKS;
   return { load: load !== undefined && scopes.has('load'), keep: trace === 'keep' && scopes.has('admin') };
@@ -203,10 +217,15 @@ function queryOf(request: Request): URLSearchParams {
 /** A known path with another method is 405 with Allow, not 404. */
 function mountMethods(app: Express, routes: readonly Route[]): void {
   for (const [path, those] of Map.groupBy(routes, (route) => route.path)) {
-    const allowed = [...new Set(those.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])))];
+    const allowed = [
+      ...new Set(those.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]))),
+    ];
     app.all(path, (request: Request, response: Response) => {
       response.setHeader('Allow', allowed.join(', '));
-      throw new AppError({ code: 'METHOD_NOT_ALLOWED', publicMessage: `METHOD_NOT_ALLOWED: ${path} takes ${allowed.join(', ')}, not ${request.method}.` });
+      throw new AppError({
+        code: 'METHOD_NOT_ALLOWED',
+        publicMessage: `METHOD_NOT_ALLOWED: ${path} takes ${allowed.join(', ')}, not ${request.method}.`,
+      });
     });
   }
 }
@@ -230,7 +249,11 @@ function answerProblem({ error, request, response, telemetry }: Failure): void {
 /** Express throws its own errors for a path that cannot be decoded. */
 function fromExpress(error: unknown): unknown {
   if (error instanceof URIError || (error instanceof Error && 'status' in error && error.status === 400)) {
-    return new AppError({ code: 'ROUTE_UNKNOWN', publicMessage: 'ROUTE_UNKNOWN: the path cannot be decoded. Percent-encode it as UTF-8.', cause: error });
+    return new AppError({
+      code: 'ROUTE_UNKNOWN',
+      publicMessage: 'ROUTE_UNKNOWN: the path cannot be decoded. Percent-encode it as UTF-8.',
+      cause: error,
+    });
   }
   return error;
 }

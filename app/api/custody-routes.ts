@@ -41,12 +41,16 @@ const auditQuery = z.object({
 const replayBody = z.strictObject({
   dataset: z.string().optional(),
   code: z.string().optional(),
-  messageIds: z.array(z.string().regex(/^[0-9a-f]{32}$/)).max(REPLAY_MESSAGES_MAX).optional(),
+  messageIds: z
+    .array(z.string().regex(/^[0-9a-f]{32}$/))
+    .max(REPLAY_MESSAGES_MAX)
+    .optional(),
   from: instant.optional(),
   to: instant.optional(),
   dryRun: z.boolean().default(false),
 });
-const pageOf = <S extends z.ZodType>(entry: S) => z.object({ data: z.array(entry), truncated: z.boolean(), nextCursor: z.string().nullable() });
+const pageOf = <S extends z.ZodType>(entry: S) =>
+  z.object({ data: z.array(entry), truncated: z.boolean(), nextCursor: z.string().nullable() });
 
 const quarantinedSchema = z.object({
   id: z.string(),
@@ -123,9 +127,25 @@ export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
       summary: 'Put dead letters back on the bus',
       description: `At most ${REPLAY_MESSAGES_MAX} matching messages go back, with their ids and attempts from zero; audited. \`dryRun\` only counts.`,
       query: z.object({}),
-      body: { description: 'The filter; everything when empty.', required: true, mediaTypes: { 'application/json': replayBody } },
-      answers: { 200: { description: 'How many match.', schema: z.object({ messages: z.int(), rows: z.int(), dryRun: z.boolean() }) } },
-      errors: ['PARAMETER_INVALID', 'MALFORMED_JSON', 'MEDIA_TYPE_UNSUPPORTED', 'BODY_TOO_LARGE', 'BUS_UNAVAILABLE', 'WAREHOUSE_UNAVAILABLE'],
+      body: {
+        description: 'The filter; everything when empty.',
+        required: true,
+        mediaTypes: { 'application/json': replayBody },
+      },
+      answers: {
+        200: {
+          description: 'How many match.',
+          schema: z.object({ messages: z.int(), rows: z.int(), dryRun: z.boolean() }),
+        },
+      },
+      errors: [
+        'PARAMETER_INVALID',
+        'MALFORMED_JSON',
+        'MEDIA_TYPE_UNSUPPORTED',
+        'BODY_TOO_LARGE',
+        'BUS_UNAVAILABLE',
+        'WAREHOUSE_UNAVAILABLE',
+      ],
       handle: (exchange) => replay(parts, exchange),
     },
     {
@@ -164,7 +184,11 @@ function masked(contracts: ReadonlyMap<string, Contract>, row: QuarantinedRow): 
 async function getDeadLetters({ bus }: CustodyRouteParts, exchange: Exchange): Promise<void> {
   const { limit, cursor, ...filter } = parseQuery(deadLetterQuery, exchange.query);
   checkFilter(exchange.caller, filter.dataset);
-  const found = await bus.deadLetters({ filter: filterOf(filter), limit: limit + 1, ...(cursor === undefined ? {} : { after: cursor }) });
+  const found = await bus.deadLetters({
+    filter: filterOf(filter),
+    limit: limit + 1,
+    ...(cursor === undefined ? {} : { after: cursor }),
+  });
   sendPage(exchange, found, {
     limit,
     idOf: (letter) => letter.message.messageId,
@@ -228,7 +252,11 @@ function sendPage<T>(exchange: Exchange, found: readonly T[], { limit, idOf, sho
   const entries = found.slice(0, limit);
   const last = entries.at(-1);
   const truncated = found.length > limit;
-  sendJson(exchange, 200, { data: entries.map(show), truncated, nextCursor: truncated && last !== undefined ? idOf(last) : null });
+  sendJson(exchange, 200, {
+    data: entries.map(show),
+    truncated,
+    nextCursor: truncated && last !== undefined ? idOf(last) : null,
+  });
 }
 
 /** A key limited to datasets must name one of them. */

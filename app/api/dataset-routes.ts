@@ -45,7 +45,10 @@ const summarySchema = z.object({
   quality: z.object({ quarantined: z.int(), rejected: z.int(), storedShare: z.number().nullable() }),
   equation: equationSchema,
 });
-const detailSchema = summarySchema.extend({ schema: z.record(z.string(), z.unknown()), contract: z.record(z.string(), z.unknown()) });
+const detailSchema = summarySchema.extend({
+  schema: z.record(z.string(), z.unknown()),
+  contract: z.record(z.string(), z.unknown()),
+});
 
 export function datasetRoutes(parts: DatasetRouteParts): readonly Route[] {
   return [
@@ -58,7 +61,10 @@ export function datasetRoutes(parts: DatasetRouteParts): readonly Route[] {
       description: 'Every dataset the key may see, with counts, freshness, quality and the loss equation.',
       query: NO_PARAMETERS,
       answers: {
-        200: { description: 'The datasets.', schema: z.object({ data: z.array(summarySchema), equation: equationSchema }) },
+        200: {
+          description: 'The datasets.',
+          schema: z.object({ data: z.array(summarySchema), equation: equationSchema }),
+        },
       },
       errors: ['PARAMETER_UNKNOWN', 'WAREHOUSE_UNAVAILABLE'],
       handle: (exchange) => listDatasets(parts, exchange),
@@ -83,7 +89,9 @@ async function listDatasets(parts: DatasetRouteParts, exchange: Exchange): Promi
   const [counts, equation] = await Promise.all([parts.warehouse.counts(), parts.equation()]);
   const visible = [...parts.contracts.values()].filter((one) => maySee(exchange.caller, one.name));
   sendJson(exchange, 200, {
-    data: visible.map((contract) => summaryOf(parts, contract, counts[contract.name], equation.datasets[contract.name])),
+    data: visible.map((contract) =>
+      summaryOf(parts, contract, counts[contract.name], equation.datasets[contract.name]),
+    ),
     equation: equation.total,
   });
 }
@@ -105,7 +113,12 @@ function maySee(caller: Caller, dataset: string): boolean {
   return caller.datasets === undefined || caller.datasets.has(dataset);
 }
 
-function summaryOf(parts: DatasetRouteParts, contract: Contract, counts: DatasetCounts | undefined, equation: EquationTerms | undefined) {
+function summaryOf(
+  parts: DatasetRouteParts,
+  contract: Contract,
+  counts: DatasetCounts | undefined,
+  equation: EquationTerms | undefined,
+) {
   const oldestAtMs = parts.bus.backlog().find((one) => one.dataset === contract.name)?.oldestAtMs;
   const ageSeconds = oldestAtMs === undefined ? 0 : Math.max(0, (parts.now() - oldestAtMs) / 1000);
   const stored = counts?.stored ?? 0;

@@ -6,7 +6,15 @@ import { readMediaType } from '../record/media-type.ts';
 import type { IdempotencyScope, IdempotentAnswer, State } from '../state/state.ts';
 import { checkDataset } from './access.ts';
 import { datasetOf } from './dataset-parameter.ts';
-import { type Accepted, allRejected, type IngestParts, type JudgedBody, judgeBody, publishBody, receiptSchema } from './ingest.ts';
+import {
+  type Accepted,
+  allRejected,
+  type IngestParts,
+  type JudgedBody,
+  judgeBody,
+  publishBody,
+  receiptSchema,
+} from './ingest.ts';
 import { problemOf } from './problem.ts';
 import { readBody } from './request-body.ts';
 import type { Exchange, Route } from './route.ts';
@@ -40,7 +48,12 @@ export function ingestRoutes(parts: IngestRouteParts): readonly Route[] {
         'A JSON object, a JSON array, NDJSON or CSV with a header line; each also gzip. 202 means that every accepted row is durable; rejected rows have a verdict each and are in quarantine.',
       query: z.object({}),
       headers: z.object({
-        'Idempotency-Key': z.string().optional().describe('Up to 255 visible characters, kept 24 h: a retry with the same body gets the same answer and stores nothing twice.'),
+        'Idempotency-Key': z
+          .string()
+          .optional()
+          .describe(
+            'Up to 255 visible characters, kept 24 h: a retry with the same body gets the same answer and stores nothing twice.',
+          ),
       }),
       body: {
         description: 'One record or many.',
@@ -51,11 +64,29 @@ export function ingestRoutes(parts: IngestRouteParts): readonly Route[] {
           'text/csv': z.string(),
         },
       },
-      answers: { 202: { description: 'Durable. The receipt tells later what became of each row.', schema: acceptedSchema } },
+      answers: {
+        202: { description: 'Durable. The receipt tells later what became of each row.', schema: acceptedSchema },
+      },
       errors: [
-        'DATASET_UNKNOWN', 'DATASET_FORBIDDEN', 'MEDIA_TYPE_UNSUPPORTED', 'MALFORMED_JSON', 'MALFORMED_CSV', 'MALFORMED_UTF8',
-        'MALFORMED_GZIP', 'BODY_INCOMPLETE', 'BODY_EMPTY', 'CSV_HEADER_WRONG', 'BODY_TOO_LARGE', 'TOO_MANY_ROWS', 'ALL_ROWS_REJECTED',
-        'IDEMPOTENCY_KEY_INVALID', 'IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_KEY_RUNNING', 'BODY_BYTES_EXHAUSTED', 'DISK_FULL', 'BUS_UNAVAILABLE',
+        'DATASET_UNKNOWN',
+        'DATASET_FORBIDDEN',
+        'MEDIA_TYPE_UNSUPPORTED',
+        'MALFORMED_JSON',
+        'MALFORMED_CSV',
+        'MALFORMED_UTF8',
+        'MALFORMED_GZIP',
+        'BODY_INCOMPLETE',
+        'BODY_EMPTY',
+        'CSV_HEADER_WRONG',
+        'BODY_TOO_LARGE',
+        'TOO_MANY_ROWS',
+        'ALL_ROWS_REJECTED',
+        'IDEMPOTENCY_KEY_INVALID',
+        'IDEMPOTENCY_KEY_REUSED',
+        'IDEMPOTENCY_KEY_RUNNING',
+        'BODY_BYTES_EXHAUSTED',
+        'DISK_FULL',
+        'BUS_UNAVAILABLE',
       ],
       handle: (exchange) => postRecords(parts, exchange),
     },
@@ -93,17 +124,23 @@ async function answerOnce(
 ): Promise<void> {
   const bodyHash = judged.bodyHash;
   if (bodyHash === undefined) throw new Error('the body was not hashed');
-  const claim = await parts.state.claimIdempotency(scope, { bodyHash, requestId: exchange.requestId, nowMs: parts.now() });
+  const claim = await parts.state.claimIdempotency(scope, {
+    bodyHash,
+    requestId: exchange.requestId,
+    nowMs: parts.now(),
+  });
   switch (claim.kind) {
     case 'other_body':
       throw new AppError({
         code: 'IDEMPOTENCY_KEY_REUSED',
-        publicMessage: 'IDEMPOTENCY_KEY_REUSED: this Idempotency-Key was used for another body within 24 h. Take a new key for a new body.',
+        publicMessage:
+          'IDEMPOTENCY_KEY_REUSED: this Idempotency-Key was used for another body within 24 h. Take a new key for a new body.',
       });
     case 'running':
       throw new AppError({
         code: 'IDEMPOTENCY_KEY_RUNNING',
-        publicMessage: 'IDEMPOTENCY_KEY_RUNNING: a request with this Idempotency-Key has not ended. Try again in a second.',
+        publicMessage:
+          'IDEMPOTENCY_KEY_RUNNING: a request with this Idempotency-Key has not ended. Try again in a second.',
       });
     case 'answered':
       exchange.response.setHeader('Idempotency-Replayed', 'true');
@@ -124,7 +161,11 @@ async function published(
   parts: IngestRouteParts,
   exchange: Exchange,
   judged: JudgedBody,
-  { contract, scope, requestId }: { readonly contract: Contract; readonly scope: IdempotencyScope; readonly requestId: string },
+  {
+    contract,
+    scope,
+    requestId,
+  }: { readonly contract: Contract; readonly scope: IdempotencyScope; readonly requestId: string },
 ): Promise<IdempotentAnswer> {
   try {
     return await outcome(parts, exchange, judged, { contract, requestId });
@@ -175,6 +216,7 @@ function idempotencyKey(header: string | string[] | undefined): string | undefin
   if (IDEMPOTENCY_KEY.test(bare)) return bare;
   throw new AppError({
     code: 'IDEMPOTENCY_KEY_INVALID',
-    publicMessage: 'IDEMPOTENCY_KEY_INVALID: the Idempotency-Key must be one header of 1 to 255 visible ASCII characters. A UUID does well.',
+    publicMessage:
+      'IDEMPOTENCY_KEY_INVALID: the Idempotency-Key must be one header of 1 to 255 visible ASCII characters. A UUID does well.',
   });
 }

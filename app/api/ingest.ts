@@ -109,9 +109,17 @@ export async function judgeBody(
   try {
     const decoded = await decodeBody(
       request.source,
-      { format: request.format, gzip: request.gzip, contract: request.contract, limits: bodyLimits(config), onBytes, hash: request.hash },
+      {
+        format: request.format,
+        gzip: request.gzip,
+        contract: request.contract,
+        limits: bodyLimits(config),
+        onBytes,
+        hash: request.hash,
+      },
       (row) => {
-        const judged = 'verdict' in row ? { ok: false as const, verdict: row.verdict } : validator.judge(row.value, row.source);
+        const judged =
+          'verdict' in row ? { ok: false as const, verdict: row.verdict } : validator.judge(row.value, row.source);
         if (judged.ok) {
           const source = { apiKeyId: request.apiKeyId, batchKey: request.batchKey, index: row.index };
           writer.row(row.index, eventIdOf(request.contract, judged.row, source), judged.row);
@@ -139,7 +147,9 @@ export async function publishBody(
   const messages = judged.writer.finish(requestId);
   const rejected = judged.verdicts.length;
   await parts.telemetry.publishing({ dataset, messages: messages.length, rows: judged.accepted }, (attributes) =>
-    parts.bus.publish(messages.map((message): BusMessage => ({ ...message, attributes: { ...message.attributes, ...attributes } }))),
+    parts.bus.publish(
+      messages.map((message): BusMessage => ({ ...message, attributes: { ...message.attributes, ...attributes } })),
+    ),
   );
   parts.telemetry.recordsAccepted({ dataset, accepted: judged.accepted, rejected });
   const id = makeReceiptId(

@@ -11,14 +11,20 @@ const JSON_BODY_BYTES_MAX = 1024 * 1024;
 export async function readJsonBody<S extends z.ZodType>(request: IncomingMessage, schema: S): Promise<z.output<S>> {
   const { format, gzip } = readMediaType(request.headers['content-type'], request.headers['content-encoding']);
   if (format !== 'json' || gzip) {
-    throw new AppError({ code: 'MEDIA_TYPE_UNSUPPORTED', publicMessage: 'MEDIA_TYPE_UNSUPPORTED: this route takes application/json. Set the Content-Type.' });
+    throw new AppError({
+      code: 'MEDIA_TYPE_UNSUPPORTED',
+      publicMessage: 'MEDIA_TYPE_UNSUPPORTED: this route takes application/json. Set the Content-Type.',
+    });
   }
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of readBody(request)) {
     bytes += chunk.length;
     if (bytes > JSON_BODY_BYTES_MAX) {
-      throw new AppError({ code: 'BODY_TOO_LARGE', publicMessage: `BODY_TOO_LARGE: this route takes at most ${JSON_BODY_BYTES_MAX} bytes. Ask in parts.` });
+      throw new AppError({
+        code: 'BODY_TOO_LARGE',
+        publicMessage: `BODY_TOO_LARGE: this route takes at most ${JSON_BODY_BYTES_MAX} bytes. Ask in parts.`,
+      });
     }
     chunks.push(chunk);
   }
@@ -37,6 +43,10 @@ function parseJson(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString('utf8')) as unknown;
   } catch (cause) {
-    throw new AppError({ code: 'MALFORMED_JSON', publicMessage: 'MALFORMED_JSON: the body is not valid JSON. Check quotes and commas.', cause });
+    throw new AppError({
+      code: 'MALFORMED_JSON',
+      publicMessage: 'MALFORMED_JSON: the body is not valid JSON. Check quotes and commas.',
+      cause,
+    });
   }
 }

@@ -5,7 +5,13 @@ import type { Route } from './route.ts';
 
 /** Codes that any route may answer; listed once in the document's description. */
 const EVERYWHERE: readonly ErrorCode[] = ['HOST_NOT_ALLOWED', 'OVERLOADED', 'INTERNAL', 'STOPPING'];
-const WITH_KEY: readonly ErrorCode[] = ['KEY_MISSING', 'KEY_INVALID', 'SCOPE_MISSING', 'ADDRESS_NOT_ALLOWED', 'RATE_LIMITED'];
+const WITH_KEY: readonly ErrorCode[] = [
+  'KEY_MISSING',
+  'KEY_INVALID',
+  'SCOPE_MISSING',
+  'ADDRESS_NOT_ALLOWED',
+  'RATE_LIMITED',
+];
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -34,12 +40,15 @@ export function openApiDocument(routes: readonly Route[], { version }: { readonl
     info: {
       title: 'Vigía',
       version,
-      description: 'An analytics data service you can put on call. Every 4xx and 5xx is a problem document (RFC 9457) with a stable code; /docs/errors explains each.',
+      description:
+        'An analytics data service you can put on call. Every 4xx and 5xx is a problem document (RFC 9457) with a stable code; /docs/errors explains each.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
     components: {
-      securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'vg_<id>_<secret>; not asked while no key was ever made.' } },
+      securitySchemes: {
+        key: { type: 'http', scheme: 'bearer', description: 'vg_<id>_<secret>; not asked while no key was ever made.' },
+      },
       schemas: { Problem: problemSchema },
     },
     paths,
@@ -62,21 +71,33 @@ function operation(route: Route): Json {
 /** `getV1DatasetsDatasetRecords`: stable and unique, since method and path are. */
 function operationId(route: Route): string {
   const words = route.path.split(/[^A-Za-z0-9]+/).filter((word) => word !== '');
-  return route.method + (words.length === 0 ? 'Root' : words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join(''));
+  return (
+    route.method +
+    (words.length === 0 ? 'Root' : words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join(''))
+  );
 }
 
 function accessText(route: Route): string {
-  const access = { open: 'Open to all.', any: 'Any valid key.' }[route.access as 'open' | 'any'] ?? `Scope \`${route.access}\`.`;
+  const access =
+    { open: 'Open to all.', any: 'Any valid key.' }[route.access as 'open' | 'any'] ?? `Scope \`${route.access}\`.`;
   return `${route.description}\n\n${access}`;
 }
 
 function pathParameters(route: Route): readonly Json[] {
-  return [...route.path.matchAll(/:([A-Za-z]+)/g)].map(([, name]) => ({ name, in: 'path', required: true, schema: { type: 'string' } }));
+  return [...route.path.matchAll(/:([A-Za-z]+)/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }));
 }
 
 function parameters(schema: z.ZodObject | undefined, place: 'query' | 'header'): readonly Json[] {
   if (schema === undefined) return [];
-  const { properties = {}, required = [] } = jsonSchema(schema) as { properties?: Record<string, Json>; required?: readonly string[] };
+  const { properties = {}, required = [] } = jsonSchema(schema) as {
+    properties?: Record<string, Json>;
+    required?: readonly string[];
+  };
   return Object.entries(properties).map(([name, { description, ...rest }]) => ({
     name,
     in: place,
@@ -93,7 +114,10 @@ function requestBody(route: Route): Json {
   const examples = (route.examples ?? []).filter((one) => one.body !== undefined);
   const content = Object.entries(body.mediaTypes).map(([mediaType, schema]) => {
     const example = examples.find((one) => one.contentType === mediaType)?.body;
-    const shown = example === undefined ? {} : { example: mediaType === 'application/json' ? (JSON.parse(example) as unknown) : example };
+    const shown =
+      example === undefined
+        ? {}
+        : { example: mediaType === 'application/json' ? (JSON.parse(example) as unknown) : example };
     return [mediaType, { schema: jsonSchema(schema), ...shown }];
   });
   return { required: body.required, description: body.description, content: Object.fromEntries(content) };
@@ -103,8 +127,19 @@ function answers(route: Route): Json {
   return Object.fromEntries(
     Object.entries(route.answers).map(([status, { description, schema, mediaTypes = ['application/json'] }]) => {
       const shape = schema === undefined ? { type: 'string' } : jsonSchema(schema, 'output');
-      const content = mediaTypes.map((mediaType) => [mediaType, { schema: mediaType === 'application/json' ? shape : { type: 'string' } }]);
-      return [status, { description, ...(schema === undefined && mediaTypes[0] === 'application/json' ? {} : { content: Object.fromEntries(content) }) }];
+      const content = mediaTypes.map((mediaType) => [
+        mediaType,
+        { schema: mediaType === 'application/json' ? shape : { type: 'string' } },
+      ]);
+      return [
+        status,
+        {
+          description,
+          ...(schema === undefined && mediaTypes[0] === 'application/json'
+            ? {}
+            : { content: Object.fromEntries(content) }),
+        },
+      ];
     }),
   );
 }
@@ -113,13 +148,15 @@ function problems(route: Route): Json {
   const codes = [...route.errors, ...EVERYWHERE, ...(route.access === 'open' ? [] : WITH_KEY)];
   const byStatus = Map.groupBy(codes, (code) => ERRORS[code].status);
   return Object.fromEntries(
-    [...byStatus].filter(([status]) => !(status in route.answers)).map(([status, those]) => [
-      status,
-      {
-        description: those.map((code) => `\`${code}\`: ${ERRORS[code].title}`).join('; '),
-        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-      },
-    ]),
+    [...byStatus]
+      .filter(([status]) => !(status in route.answers))
+      .map(([status, those]) => [
+        status,
+        {
+          description: those.map((code) => `\`${code}\`: ${ERRORS[code].title}`).join('; '),
+          content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+        },
+      ]),
   );
 }
 

@@ -26,14 +26,30 @@ export function ownRoutes(parts: OwnRouteParts): readonly Route[] {
     summary: own.summary,
     description: own.description,
     query: own.query,
-    answers: { 200: { description: 'Headers `Vigia-As-Of` and `Vigia-Truncated` say how new and how whole it is.', schema: own.answer } },
-    errors: [...(own.errors ?? []), 'PARAMETER_UNKNOWN', 'PARAMETER_INVALID', 'DATASET_FORBIDDEN', 'WAREHOUSE_UNAVAILABLE', 'QUERY_TIMEOUT'],
+    answers: {
+      200: {
+        description: 'Headers `Vigia-As-Of` and `Vigia-Truncated` say how new and how whole it is.',
+        schema: own.answer,
+      },
+    },
+    errors: [
+      ...(own.errors ?? []),
+      'PARAMETER_UNKNOWN',
+      'PARAMETER_INVALID',
+      'DATASET_FORBIDDEN',
+      'WAREHOUSE_UNAVAILABLE',
+      'QUERY_TIMEOUT',
+    ],
     examples: own.examples.map(({ query, summary }) => ({ summary, path: `${own.path}?${query}` })),
     handle: (exchange) => answerOwn(parts, own, exchange),
   }));
 }
 
-async function answerOwn({ config, contracts, warehouse, answers }: OwnRouteParts, own: DatasetRoute, exchange: Exchange): Promise<void> {
+async function answerOwn(
+  { config, contracts, warehouse, answers }: OwnRouteParts,
+  own: DatasetRoute,
+  exchange: Exchange,
+): Promise<void> {
   checkDataset(exchange.caller, own.dataset);
   const plan = own.plan(parseQuery(own.query, exchange.query));
   const budget = { timeoutMs: config.READ_TIMEOUT_MS, rowsMax: config.READ_ROWS_MAX };
@@ -47,7 +63,10 @@ async function answerOwn({ config, contracts, warehouse, answers }: OwnRoutePart
       const version = newestVersion(results.map((result) => result.version));
       return {
         body: JSON.stringify(plan.answer(results)),
-        headers: { 'Vigia-As-Of': asOf(version) ?? 'never', 'Vigia-Truncated': String(results.some((result) => result.truncated)) },
+        headers: {
+          'Vigia-As-Of': asOf(version) ?? 'never',
+          'Vigia-Truncated': String(results.some((result) => result.truncated)),
+        },
         version,
       };
     },

@@ -11,7 +11,10 @@ export interface Readiness {
   readonly accepting: () => boolean;
 }
 
-const probeSchema = z.object({ status: z.enum(['ok', 'stopping', 'failing']), checks: z.record(z.string(), z.string()).optional() });
+const probeSchema = z.object({
+  status: z.enum(['ok', 'stopping', 'failing']),
+  checks: z.record(z.string(), z.string()).optional(),
+});
 
 export function probeRoutes(readiness: Readiness): readonly Route[] {
   const exempt = { access: 'open', tag: 'Probes', query: z.object({}), errors: [], exempt: true } as const;

@@ -6,8 +6,15 @@
  * warehouse is down, CACHE_STALE_MAX_MS. `Cache-Control: no-cache` asks for the newest. Equal questions that arrive
  * together are asked once.
  */
-import { hash as cryptoHash } from "node:crypto";
-import { CircuitBreakerPolicy, ConsecutiveBreaker, circuitBreaker, handleWhen, BrokenCircuitError } from 'cockatiel';
+import { hash as cryptoHash } from 'node:crypto';
+import {
+  BrokenCircuitError,
+  type CircuitBreakerPolicy,
+  CircuitState,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhen,
+} from 'cockatiel';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
@@ -19,6 +26,12 @@ import type { Caller, Exchange } from './route.ts';
 /** Failures in a row after which reads stop asking the warehouse, and for how long. */
 const BREAKER_FAILURES = 5;
 const BREAKER_OPEN_MS = 5_000;
+const BREAKER_STATES = {
+  [CircuitState.Closed]: 'closed',
+  [CircuitState.HalfOpen]: 'half_open',
+  [CircuitState.Open]: 'open',
+  [CircuitState.Isolated]: 'open',
+} as const;
 
 export interface ReadPlan {
   /** Equal for equal questions, parameters included: the path and the canonical query. */
@@ -66,11 +79,16 @@ export class ReadAnswers {
       maxSize: Math.max(1, config.CACHE_BYTES_MAX),
       sizeCalculation: (answer) => answer.body.length + 512,
     });
-    this.#breaker = circuitBreaker(handleWhen((error) => isOutage(error)), {
-      halfOpenAfter: BREAKER_OPEN_MS,
-      breaker: new ConsecutiveBreaker(BREAKER_FAILURES),
-    });
-    this.#breaker.onStateChange((state) => telemetry.breakerChanged({ dependency: 'warehouse', state: String(state) }));
+    this.#breaker = circuitBreaker(
+      handleWhen((error) => isOutage(error)),
+      {
+        halfOpenAfter: BREAKER_OPEN_MS,
+        breaker: new ConsecutiveBreaker(BREAKER_FAILURES),
+      },
+    );
+    this.#breaker.onStateChange((state) =>
+      telemetry.breakerChanged({ dependency: 'warehouse', state: BREAKER_STATES[state] }),
+    );
   }
 
   /** Answers 200 or 304, or throws AppError. */
@@ -85,7 +103,10 @@ export class ReadAnswers {
       return;
     }
     const cached = this.#cache.get(question);
-    if (cached !== undefined && (cached.etag === currentEtag || (!newest && this.#age(cached) <= this.#config.CACHE_AGE_MAX_MS))) {
+    if (
+      cached !== undefined &&
+      (cached.etag === currentEtag || (!newest && this.#age(cached) <= this.#config.CACHE_AGE_MAX_MS))
+    ) {
       this.#telemetry.cacheAnswered({ result: 'hit' });
       this.#send(exchange, plan, cached, wanted);
       return;
@@ -100,7 +121,8 @@ export class ReadAnswers {
       return answer;
     } catch (error) {
       const failure = error instanceof BrokenCircuitError ? breakerOpen(error) : error;
-      if (!isOutage(failure) || cached === undefined || this.#age(cached) > this.#config.CACHE_STALE_MAX_MS) throw failure;
+      if (!isOutage(failure) || cached === undefined || this.#age(cached) > this.#config.CACHE_STALE_MAX_MS)
+        throw failure;
       this.#telemetry.cacheAnswered({ result: 'stale' });
       return cached;
     }
@@ -188,7 +210,7 @@ function visibility(caller: Caller): string {
 }
 
 function hash(parts: readonly string[]): string {
-  return cryptoHash("sha256", JSON.stringify(parts), "base64url").slice(0, 27);
+  return cryptoHash('sha256', JSON.stringify(parts), 'base64url').slice(0, 27);
 }
 
 function isOutage(error: unknown): boolean {

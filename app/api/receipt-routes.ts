@@ -20,13 +20,22 @@ interface ReceiptRouteParts {
   readonly now: () => number;
 }
 
-const rowSchema = z.object({ index: z.int(), state: z.string(), code: z.string().optional(), pointer: z.string().optional() });
+const rowSchema = z.object({
+  index: z.int(),
+  state: z.string(),
+  code: z.string().optional(),
+  pointer: z.string().optional(),
+});
 const answerSchema = receiptSchema.extend({
   rows: z.object({ data: z.array(rowSchema), truncated: z.boolean(), nextCursor: z.string().nullable() }),
 });
 const query = z.object({
   limit: pageParameters.limit,
-  cursor: z.string().regex(/^\d{1,9}$/).optional().describe('`nextCursor` of the page before: the last row number.'),
+  cursor: z
+    .string()
+    .regex(/^\d{1,9}$/)
+    .optional()
+    .describe('`nextCursor` of the page before: the last row number.'),
 });
 
 export function receiptRoutes(parts: ReceiptRouteParts): readonly Route[] {
@@ -37,7 +46,8 @@ export function receiptRoutes(parts: ReceiptRouteParts): readonly Route[] {
       access: 'any',
       tag: 'Records',
       summary: 'Follow a request',
-      description: 'Counts by state, and the rows that are not stored. Only for the key that made the request, or admin.',
+      description:
+        'Counts by state, and the rows that are not stored. Only for the key that made the request, or admin.',
       query,
       answers: { 200: { description: 'The receipt as it stands now.', schema: answerSchema } },
       errors: ['RECEIPT_INVALID', 'RECEIPT_GONE', 'PARAMETER_UNKNOWN', 'PARAMETER_INVALID', 'WAREHOUSE_UNAVAILABLE'],
@@ -61,19 +71,30 @@ async function getReceipt(parts: ReceiptRouteParts, exchange: Exchange): Promise
   const settled = await parts.warehouse.requestOutcome(facts.requestId);
   const afterIndex = cursor === undefined ? -1 : Number(cursor);
   const found = await parts.warehouse.requestRows(facts.requestId, { afterIndex, limit: limit + 1 });
-  sendJson(exchange, 200, { ...receiptOf(facts, await stateOf(parts, facts, waiting, settled)), rows: page(found, limit) });
+  sendJson(exchange, 200, {
+    ...receiptOf(facts, await stateOf(parts, facts, waiting, settled)),
+    rows: page(found, limit),
+  });
 }
 
 /** A key sees its own receipts; whose a foreign one is, is not told. */
 function checkOwner({ caller }: Exchange, facts: ReceiptFacts): void {
   if (facts.apiKeyId === caller.keyId || allows(caller, 'admin')) return;
-  throw new AppError({ code: 'RECEIPT_INVALID', publicMessage: 'RECEIPT_INVALID: there is no such receipt for this key. Use the key that made the request.' });
+  throw new AppError({
+    code: 'RECEIPT_INVALID',
+    publicMessage: 'RECEIPT_INVALID: there is no such receipt for this key. Use the key that made the request.',
+  });
 }
 
 type Waiting = Awaited<ReturnType<Bus['findByRequest']>>;
 type Settled = Awaited<ReturnType<Warehouse['requestOutcome']>>;
 
-async function stateOf(parts: ReceiptRouteParts, facts: ReceiptFacts, waiting: Waiting, settled: Settled): Promise<Receipt['states']> {
+async function stateOf(
+  parts: ReceiptRouteParts,
+  facts: ReceiptFacts,
+  waiting: Waiting,
+  settled: Settled,
+): Promise<Receipt['states']> {
   const held = new Set(settled.messageIds);
   const rowsOf = async (state: 'unsettled' | 'dead'): Promise<number> => {
     const ids = waiting.filter((one) => one.state === state && !held.has(one.messageId));

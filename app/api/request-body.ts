@@ -18,7 +18,9 @@ async function* gathered(request: IncomingMessage): AsyncGenerator<Buffer> {
   yield await new Promise<Buffer>((resolve, reject) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.once('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+    request.once('end', () =>
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)),
+    );
     request.once('error', (cause) => reject(brokenOff(cause)));
     request.once('aborted', () => reject(brokenOff(undefined)));
   });

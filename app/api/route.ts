@@ -45,11 +45,20 @@ export interface Route {
   readonly description: string;
   /** Query parameters. `undefined` says that the handler judges the query itself and `queryDocumented` describes it. */
   readonly query?: z.ZodObject;
-  readonly body?: { readonly description: string; readonly mediaTypes: Readonly<Record<string, z.ZodType>>; readonly required: boolean };
+  readonly body?: {
+    readonly description: string;
+    readonly mediaTypes: Readonly<Record<string, z.ZodType>>;
+    readonly required: boolean;
+  };
   readonly headers?: z.ZodObject;
   readonly answers: Readonly<Record<number, RouteAnswer>>;
   readonly errors: readonly ErrorCode[];
-  readonly examples?: readonly { readonly summary: string; readonly path: string; readonly body?: string; readonly contentType?: string }[];
+  readonly examples?: readonly {
+    readonly summary: string;
+    readonly path: string;
+    readonly body?: string;
+    readonly contentType?: string;
+  }[];
   /** Probes and static pages are left out of host checks, admission control and access limits as product.md says. */
   readonly exempt?: boolean;
   readonly handle: (exchange: Exchange) => Promise<void> | void;

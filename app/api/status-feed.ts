@@ -12,7 +12,7 @@ import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
 import type { State } from '../state/state.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { Warehouse } from '../warehouse/warehouse.ts';
+import type { OutcomeCounts, Warehouse } from '../warehouse/warehouse.ts';
 import type { Gate } from './access.ts';
 import { asAppError, problemOf } from './problem.ts';
 import { asOf } from './read-answer.ts';
@@ -47,8 +47,8 @@ interface DatasetStatus {
 }
 
 export interface IngestionEvent {
-  readonly kind: 'accepted' | 'committed' | 'failed';
-  readonly datasets: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly kind: 'committed';
+  readonly datasets: Readonly<Record<string, OutcomeCounts>>;
 }
 
 export class StatusFeed {
@@ -98,7 +98,8 @@ export class StatusFeed {
     await this.#parts.gate.checkAddress(request);
     if (!(await this.#parts.state.keyEverMade())) return;
     const ticket = url.searchParams.get('ticket');
-    const keyId = ticket === null ? undefined : await this.#parts.state.takeTicket(ticketHash(ticket), this.#parts.now());
+    const keyId =
+      ticket === null ? undefined : await this.#parts.state.takeTicket(ticketHash(ticket), this.#parts.now());
     if (keyId === undefined) {
       throw new AppError({
         code: 'TICKET_INVALID',
@@ -125,7 +126,10 @@ export class StatusFeed {
     this.#pending = [];
     for (const follower of this.#server.clients) {
       if (follower.bufferedAmount > this.#parts.config.WS_BUFFER_BYTES_MAX) {
-        follower.close(TOO_SLOW, `more than ${this.#parts.config.WS_BUFFER_BYTES_MAX} bytes unread (WS_BUFFER_BYTES_MAX)`);
+        follower.close(
+          TOO_SLOW,
+          `more than ${this.#parts.config.WS_BUFFER_BYTES_MAX} bytes unread (WS_BUFFER_BYTES_MAX)`,
+        );
       } else {
         follower.send(message);
       }
@@ -146,7 +150,8 @@ export class StatusFeed {
           commitNumber: version.commitNumber,
           waitingMessages: waiting?.messages ?? 0,
           waitingRows: waiting?.rows ?? 0,
-          oldestWaitingSeconds: waiting?.oldestAtMs === undefined ? 0 : Math.max(0, (now() - waiting.oldestAtMs) / 1000),
+          oldestWaitingSeconds:
+            waiting?.oldestAtMs === undefined ? 0 : Math.max(0, (now() - waiting.oldestAtMs) / 1000),
         };
       }),
     };

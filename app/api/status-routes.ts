@@ -20,7 +20,12 @@ interface StatusRouteParts {
 /** What this route needs of `objectives.json`: a name, a target and the query that answers the budget left, 0 … 1. */
 const objectivesFile = z.object({
   objectives: z.array(
-    z.looseObject({ name: z.string(), target: z.number(), windowDays: z.number(), budgetLeftQuery: z.string().optional() }),
+    z.looseObject({
+      name: z.string(),
+      target: z.number(),
+      windowDays: z.number(),
+      budgetLeftQuery: z.string().optional(),
+    }),
   ),
 });
 type Objective = z.infer<typeof objectivesFile>['objectives'][number];
@@ -28,7 +33,9 @@ type Objective = z.infer<typeof objectivesFile>['objectives'][number];
 const sloSchema = z.object({
   state: z.enum(['known', 'unknown']),
   reason: z.string().nullable(),
-  objectives: z.array(z.looseObject({ name: z.string(), target: z.number(), windowDays: z.number(), budgetLeft: z.number().nullable() })),
+  objectives: z.array(
+    z.looseObject({ name: z.string(), target: z.number(), windowDays: z.number(), budgetLeft: z.number().nullable() }),
+  ),
 });
 const ticketSchema = z.object({ ticket: z.string(), expiresAt: z.iso.datetime() });
 
@@ -52,7 +59,8 @@ export function statusRoutes(parts: StatusRouteParts): readonly Route[] {
       access: 'read',
       tag: 'Status',
       summary: 'A ticket for /ws/status',
-      description: 'Good once and for a short time (WS_TICKET_SECONDS): browsers cannot send a key with a WebSocket, and keys never travel in a URL.',
+      description:
+        'Good once and for a short time (WS_TICKET_SECONDS): browsers cannot send a key with a WebSocket, and keys never travel in a URL.',
       query: NO_PARAMETERS,
       answers: { 201: { description: 'Connect to /ws/status?ticket=…', schema: ticketSchema } },
       errors: ['PARAMETER_UNKNOWN', 'STATE_UNAVAILABLE'],
@@ -78,16 +86,26 @@ async function getSlo({ config }: StatusRouteParts, exchange: Exchange): Promise
   parseQuery(NO_PARAMETERS, exchange.query);
   const objectives = await readObjectives(config.OBJECTIVES_FILE);
   if (objectives === undefined) {
-    sendJson(exchange, 200, { state: 'unknown', reason: 'there is no objectives file (OBJECTIVES_FILE)', objectives: [] });
+    sendJson(exchange, 200, {
+      state: 'unknown',
+      reason: 'there is no objectives file (OBJECTIVES_FILE)',
+      objectives: [],
+    });
     return;
   }
   const budgets = await Promise.all(objectives.map((one) => readBudget(config.PROMETHEUS_URL, one)));
   const known = budgets.some((budget) => budget !== null);
-  const reason = config.PROMETHEUS_URL === '' ? 'no Prometheus is configured (PROMETHEUS_URL)' : 'Prometheus did not answer';
+  const reason =
+    config.PROMETHEUS_URL === '' ? 'no Prometheus is configured (PROMETHEUS_URL)' : 'Prometheus did not answer';
   sendJson(exchange, 200, {
     state: known ? 'known' : 'unknown',
     reason: known ? null : reason,
-    objectives: objectives.map(({ name, target, windowDays }, index) => ({ name, target, windowDays, budgetLeft: budgets[index] ?? null })),
+    objectives: objectives.map(({ name, target, windowDays }, index) => ({
+      name,
+      target,
+      windowDays,
+      budgetLeft: budgets[index] ?? null,
+    })),
   });
 }
 
@@ -100,7 +118,9 @@ async function readObjectives(file: string): Promise<readonly Objective[] | unde
   }
 }
 
-const instantAnswer = z.object({ data: z.object({ result: z.array(z.object({ value: z.tuple([z.number(), z.string()]) })) }) });
+const instantAnswer = z.object({
+  data: z.object({ result: z.array(z.object({ value: z.tuple([z.number(), z.string()]) })) }),
+});
 
 /** Null when it cannot be known: no Prometheus, no answer, no series. */
 async function readBudget(prometheusUrl: string, { budgetLeftQuery }: Objective): Promise<number | null> {

@@ -20,7 +20,9 @@ export async function runCommand({ help, run }: Command): Promise<void> {
   try {
     process.exitCode = await run(args);
   } catch (error) {
-    const usage = error instanceof UsageError || (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
+    const usage =
+      error instanceof UsageError ||
+      (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage ? `\n${help}\n` : ''}`);
     process.exitCode = usage ? EXIT_USAGE : EXIT_FAILED;
   }

@@ -63,7 +63,8 @@ async function addKey({ scope = [], dataset, label = '' }: AddOptions): Promise<
   }
   const { contracts } = await loadDatasets();
   const unknown = (dataset ?? []).filter((name) => !contracts.has(name));
-  if (unknown.length > 0) throw new UsageError(`--dataset ${unknown.join(', ')}: there are ${[...contracts.keys()].join(', ')}`);
+  if (unknown.length > 0)
+    throw new UsageError(`--dataset ${unknown.join(', ')}: there are ${[...contracts.keys()].join(', ')}`);
   return async (state) => {
     const id = randomBytes(8).toString('hex');
     const secret = randomBytes(32).toString('base64url');
@@ -86,7 +87,9 @@ async function listKeys(state: State): Promise<number> {
   for (const key of await state.apiKeys()) {
     const ended = key.revokedAtMs === undefined ? 'active' : `revoked ${new Date(key.revokedAtMs).toISOString()}`;
     const datasets = key.datasets?.join(',') ?? 'all datasets';
-    process.stdout.write(`${key.id}  ${key.scopes.join(',')}  ${datasets}  ${new Date(key.createdAtMs).toISOString()}  ${ended}  ${key.label}\n`);
+    process.stdout.write(
+      `${key.id}  ${key.scopes.join(',')}  ${datasets}  ${new Date(key.createdAtMs).toISOString()}  ${ended}  ${key.label}\n`,
+    );
   }
   return 0;
 }

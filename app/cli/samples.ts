@@ -22,7 +22,11 @@ async function samples(args: readonly string[]): Promise<number> {
   if (args.length !== 1 || args[0] !== 'remove') throw new UsageError('say: npm run samples -- remove');
   const config = readConfig();
   const dataDir = resolve(config.DATA_DIR);
-  const state = await openLmdbState({ dir: resolve(dataDir, 'state'), now: Date.now, idempotencyHours: config.IDEMPOTENCY_HOURS });
+  const state = await openLmdbState({
+    dir: resolve(dataDir, 'state'),
+    now: Date.now,
+    idempotencyHours: config.IDEMPOTENCY_HOURS,
+  });
   try {
     const before = await requestRemoval(state);
     if (before !== 'loaded' && before !== 'remove') {
@@ -51,7 +55,9 @@ async function waitForService(state: State): Promise<number> {
     }
     await wait(LOOK_MS);
   }
-  process.stderr.write(`The running service did not remove them within ${REMOVE_TIMEOUT_MS / 1000} s; look at its log.\n`);
+  process.stderr.write(
+    `The running service did not remove them within ${REMOVE_TIMEOUT_MS / 1000} s; look at its log.\n`,
+  );
   return 1;
 }
 

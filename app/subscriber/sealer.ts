@@ -33,26 +33,32 @@ export function startSealer(parts: SealerParts): Sealer {
   let sealing: Promise<void> = Promise.resolve();
   let lastSealAtMs = parts.now();
   const seal = (): Promise<void> => {
-    sealing = sealing.then(() => sealWaiting(parts)).finally(() => {
-      lastSealAtMs = parts.now();
-    });
+    sealing = sealing
+      .then(() => sealWaiting(parts))
+      .finally(() => {
+        lastSealAtMs = parts.now();
+      });
     return sealing;
   };
   let busy = false;
-  const timer = setInterval(() => {
-    const waiting = parts.bus.settledCount();
-    const due = parts.now() - lastSealAtMs >= parts.config.SEAL_INTERVAL_MS || waiting.bytes >= parts.config.SEAL_BYTES_MAX;
-    if (busy || waiting.messages === 0 || !due) return;
-    busy = true;
-    seal()
-      .catch((error: unknown) => {
-        sealing = Promise.resolve();
-        parts.telemetry.sealFailed({ error });
-      })
-      .finally(() => {
-        busy = false;
-      });
-  }, Math.min(LOOK_MS, parts.config.SEAL_INTERVAL_MS));
+  const timer = setInterval(
+    () => {
+      const waiting = parts.bus.settledCount();
+      const due =
+        parts.now() - lastSealAtMs >= parts.config.SEAL_INTERVAL_MS || waiting.bytes >= parts.config.SEAL_BYTES_MAX;
+      if (busy || waiting.messages === 0 || !due) return;
+      busy = true;
+      seal()
+        .catch((error: unknown) => {
+          sealing = Promise.resolve();
+          parts.telemetry.sealFailed({ error });
+        })
+        .finally(() => {
+          busy = false;
+        });
+    },
+    Math.min(LOOK_MS, parts.config.SEAL_INTERVAL_MS),
+  );
   timer.unref();
   return {
     sealAll: seal,
@@ -64,7 +70,9 @@ export function startSealer(parts: SealerParts): Sealer {
 }
 
 async function sealWaiting({ config, bus, warehouse, telemetry }: SealerParts): Promise<void> {
-  let passes = Math.ceil(bus.settledCount().messages / SEAL_MESSAGES_MAX) + Math.ceil(bus.settledCount().bytes / config.SEAL_BYTES_MAX);
+  let passes =
+    Math.ceil(bus.settledCount().messages / SEAL_MESSAGES_MAX) +
+    Math.ceil(bus.settledCount().bytes / config.SEAL_BYTES_MAX);
   while (passes > 0) {
     const settled = await bus.settled({ limit: SEAL_MESSAGES_MAX, bytesMax: config.SEAL_BYTES_MAX });
     if (settled.length === 0) return;

@@ -32,11 +32,17 @@ type Decoded =
 
 export function startSubscriber(parts: SubscriberParts): Subscription {
   const { config, bus } = parts;
-  return bus.subscribe((deliveries) => parts.telemetry.processing({ deliveries: deliveries.map((one) => describe(parts, one)) }, () => settle(parts, deliveries)), {
-    batchMessagesMax: config.BATCH_MESSAGES_MAX,
-    batchBytesMax: config.BATCH_BYTES_MAX,
-    batchWaitMs: config.BATCH_WAIT_MS,
-  });
+  return bus.subscribe(
+    (deliveries) =>
+      parts.telemetry.processing({ deliveries: deliveries.map((one) => describe(parts, one)) }, () =>
+        settle(parts, deliveries),
+      ),
+    {
+      batchMessagesMax: config.BATCH_MESSAGES_MAX,
+      batchBytesMax: config.BATCH_BYTES_MAX,
+      batchWaitMs: config.BATCH_WAIT_MS,
+    },
+  );
 }
 
 async function settle(parts: SubscriberParts, deliveries: readonly Delivery[]): Promise<readonly Settlement[]> {
@@ -61,13 +67,19 @@ function decode(parts: SubscriberParts, delivery: Delivery): Decoded {
     return { kind: 'storable', message: { envelope, data, sequence, late: true } };
   } catch (error) {
     if (!(error instanceof AppError) || error.retryable) throw error;
-    parts.telemetry.deadLettered({ dataset: message.dataset, code: error.code, rows: message.rowCount, messageId: message.messageId });
+    parts.telemetry.deadLettered({
+      dataset: message.dataset,
+      code: error.code,
+      rows: message.rowCount,
+      messageId: message.messageId,
+    });
     return { kind: 'unreadable', settlement: { kind: 'dead_letter', code: error.code, reason: error.publicMessage } };
   }
 }
 
 function report(parts: SubscriberParts, deliveries: readonly Delivery[], outcome: StoreOutcome): void {
-  for (const [dataset, counts] of Object.entries(outcome.datasets)) parts.telemetry.recordsSettled({ dataset, ...counts });
+  for (const [dataset, counts] of Object.entries(outcome.datasets))
+    parts.telemetry.recordsSettled({ dataset, ...counts });
   for (const { message, publishedAtMs } of deliveries) {
     const seconds = Math.max(0, (outcome.committedAtMs - publishedAtMs) / 1000);
     if (message.rowCount > 0) parts.telemetry.becameReadable({ dataset: message.dataset, seconds });

@@ -1,0 +1,91 @@
+/** The real service as a process of its own, for what pushes it from outside: kills, benchmarks, drills. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const START_TIMEOUT_MS = 60_000;
+
+export interface ServiceProcess {
+  readonly url: string;
+  readonly metricsUrl: string;
+  readonly pid: number;
+  /** Resolves with how it ended. */
+  readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
+  /** What it has written so far. */
+  output(): string;
+  kill(signal: NodeJS.Signals): void;
+}
+
+interface StartOptions {
+  readonly dataDir: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Put before the node binary: `['strace', '-f', …]`. */
+  readonly wrapper?: readonly string[];
+}
+
+/** Resolves when it listens; rejects with its output when it ends before that. */
+export async function startService({ dataDir, env = {}, wrapper = [] }: StartOptions): Promise<ServiceProcess> {
+  const [program = process.execPath, ...rest] = [
+    ...wrapper,
+    process.execPath,
+    '--import',
+    './app/telemetry/start.ts',
+    'app/main.ts',
+  ];
+  const child = spawn(program, rest, {
+    cwd: ROOT,
+    env: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      PORT: '0',
+      METRICS_PORT: '0',
+      SAMPLE_DATA: 'off',
+      DATA_DIR: dataDir,
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const chunks: Buffer[] = [];
+  const ended = once(child, 'exit').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as NodeJS.Signals | null,
+  }));
+  const { url, metricsUrl } = await listening(child, chunks);
+  return {
+    url,
+    metricsUrl,
+    pid: child.pid ?? 0,
+    ended,
+    output: () => Buffer.concat(chunks).toString(),
+    kill: (signal) => child.kill(signal),
+  };
+}
+
+function listening(
+  child: ChildProcess,
+  chunks: Buffer[],
+): Promise<{ readonly url: string; readonly metricsUrl: string }> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void => reject(new Error(`the service ${why}:\n${Buffer.concat(chunks).toString()}`));
+    const timer = setTimeout(() => fail(`did not listen within ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS);
+    const look = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      const text = Buffer.concat(chunks).toString();
+      const metrics = /(http:\/\/[^\s"]+)\/metrics\b/.exec(text)?.[1];
+      const docs = /(http:\/\/[^\s"]+)\/docs\b/.exec(text)?.[1];
+      if (metrics === undefined || docs === undefined) return;
+      clearTimeout(timer);
+      child.stdout?.off('data', look);
+      child.stdout?.on('data', (more: Buffer) => chunks.push(more));
+      resolve({ url: docs, metricsUrl: `${metrics}/metrics` });
+    };
+    child.stdout?.on('data', look);
+    child.stderr?.on('data', (chunk: Buffer) => chunks.push(chunk));
+    child.once('error', (error) => fail(`could not be started (${error.message})`));
+    child.once('exit', () => {
+      clearTimeout(timer);
+      fail('ended before it listened');
+    });
+  });
+}
