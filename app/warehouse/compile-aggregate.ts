@@ -12,6 +12,7 @@
 import type { Contract } from '../datasets/contract.ts';
 import {
   boundConditions,
+  COMMIT_COLUMN,
   type CompiledQuery,
   filterCondition,
   QueryParameters,
@@ -55,6 +56,7 @@ export function compileAggregate(
   const source = `FROM ${dialect.table(resolved.table)}${whereClause([
     ...boundConditions(resolved.bounds, dialect, parameters),
     ...resolved.filters.map((filter) => filterCondition(filter, dialect, parameters)),
+    ...commitCondition(query, dialect, parameters),
   ])}`;
   const buckets = resolved.dimensions.map((dimension) => bucketOf(dimension, resolved, dialect, parameters));
   const inner = [
@@ -82,6 +84,14 @@ export function compileAggregate(
     columns: resultColumns(resolved),
     hidden: percentiles ? 'boolean' : undefined,
   };
+}
+
+/** A view's rows have no commit. */
+function commitCondition(query: AggregateQuery, dialect: Dialect, parameters: QueryParameters): readonly string[] {
+  if (query.commitMax === undefined || query.model !== undefined) return [];
+  return [
+    `${dialect.identifier(COMMIT_COLUMN)} <= ${parameters.add({ kind: 'integer', value: BigInt(query.commitMax) })}`,
+  ];
 }
 
 function bucketOf(
