@@ -16,8 +16,10 @@ const IDENTIFIER = /^[a-z_][a-z0-9_]{0,127}$/;
 /** Squares of larger values leave the range of a double, and DuckDB throws. */
 const SQUARABLE_MAX = '1e150';
 const DECIMAL_PRECISION_MAX = 38;
-/** Two digits below the column's scale hold every value between two neighbours at .5, .95 and .99. */
+/** Below the column's scale: two hold every value between two neighbours at .5, .95 and .99 … */
 const PERCENTILE_DIGITS = 2;
+/** … and two more take up that DuckDB cuts where it should round (.95 × 2 is 1.8999… to it). */
+const GUARD_DIGITS = 2;
 
 export const duckdbDialect: Dialect = {
   name: 'duckdb',
@@ -48,9 +50,13 @@ export const duckdbDialect: Dialect = {
       : `stddev_samp(CAST(${column} AS DOUBLE))`,
   distinct: (column) => `count(DISTINCT ${column})`,
   percentile: ({ column, field, fraction, approximate }) => {
-    const exact = percentileOperand(column, field);
-    const estimated = field.kind === 'decimal' ? exact : `CAST(${column} AS DOUBLE)`;
-    return `CASE WHEN ${approximate} THEN approx_quantile(${estimated}, ${fraction}) FILTER (WHERE ${approximate}) ELSE quantile_cont(${exact}, ${fraction}) FILTER (WHERE NOT ${approximate}) END`;
+    const operand = percentileOperand(column, field);
+    const exact = `quantile_cont(${operand}, ${fraction}) FILTER (WHERE NOT ${approximate})`;
+    const estimate = `approx_quantile(${field.kind === 'decimal' ? operand : `CAST(${column} AS DOUBLE)`}, ${fraction}) FILTER (WHERE ${approximate})`;
+    const percentile = `CASE WHEN ${approximate} THEN ${estimate} ELSE ${exact} END`;
+    return field.field.type === 'decimal'
+      ? `round(${percentile}, ${field.field.scale + PERCENTILE_DIGITS})`
+      : percentile;
   },
   startsWith: (column, prefix) => `starts_with(${column}, ${prefix})`,
   instantBucket,
@@ -82,10 +88,10 @@ function identifier(name: string): string {
   return `"${name}"`;
 }
 
-/** Up to 18 digits DuckDB interpolates in 64-bit integers, exactly for values of up to 15 digits; above, in doubles. */
+/** Up to 18 digits DuckDB interpolates in 64-bit integers, so decimals of up to 14 digits are exact; above, in doubles. */
 function percentileOperand(column: string, { field }: QueryField): string {
   if (field.type !== 'decimal') return column;
-  const digits = Math.min(PERCENTILE_DIGITS, DECIMAL_PRECISION_MAX - field.precision);
+  const digits = Math.min(PERCENTILE_DIGITS + GUARD_DIGITS, DECIMAL_PRECISION_MAX - field.precision);
   return `CAST(${column} AS DECIMAL(${field.precision + digits},${field.scale + digits}))`;
 }
 
