@@ -36,7 +36,7 @@ export class CsvReader {
       this.#line += 1;
       if (this.#quoted) continue;
       if (this.#isOversized(text, record, end)) {
-        this.#parse(text.slice(batch, record));
+        if (record > batch) this.#parse(text.slice(batch, record));
         this.#endOversized(text.slice(record, end));
         batch = end + 1;
       }

@@ -62,6 +62,7 @@ export function walkArray(text: string, start: number, element: (from: number, t
       case CLOSE_BRACKET:
         depth -= 1;
         if (depth >= 0) break;
+        if (text.charCodeAt(at) === CLOSE_BRACE) return -1;
         if (elements > 0 || !isBlank(text, from, at)) element(from, at);
         return at + 1;
     }

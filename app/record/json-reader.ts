@@ -32,7 +32,7 @@ export class JsonReader {
 
   #array(text: string, start: number): void {
     const end = walkArray(text, start, (from, to) => this.#record(text.slice(from, to), from));
-    if (end < 0) throw malformed('the array is not closed', text.length);
+    if (end < 0) throw malformed('the array is not closed by a bracket', text.length);
     if (!isBlank(text, end)) throw malformed('something follows the end of the array', end);
   }
 

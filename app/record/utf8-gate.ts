@@ -62,7 +62,7 @@ function sequenceBytes(lead: number): number {
   return lead >= 0b1100_0000 ? 2 : 1;
 }
 
-/** Only on the way to an error: the longest valid beginning, by bisection. */
+/** Only on the way to an error: the longest beginning that could still become valid, by bisection, then its valid part. */
 function firstWrongByte(bytes: Buffer): number {
   let valid = 0;
   let wrong = bytes.length;
@@ -72,7 +72,7 @@ function firstWrongByte(bytes: Buffer): number {
     if (isUtf8(beginning.subarray(0, middle - unfinishedBytes(beginning)))) valid = middle;
     else wrong = middle;
   }
-  return valid;
+  return valid - unfinishedBytes(bytes.subarray(0, valid));
 }
 
 function malformed(byte: number): AppError {

@@ -139,9 +139,12 @@ function fieldCode(issue: z.core.$ZodIssue, value: unknown): FieldCode {
       return typeof value === 'string' ? 'FIELD_RANGE' : 'FIELD_TYPE';
     case 'custom':
       return issue.params?.['code'] === 'FIELD_RANGE' ? 'FIELD_RANGE' : 'FIELD_FORMAT';
+    case 'invalid_union':
+      // Text is one of the ways to write these fields, so text that fails is ill-formed, not of another type.
+      return typeof value === 'string' ? 'FIELD_FORMAT' : 'FIELD_TYPE';
     default:
       // 1e999 is read as Infinity: a number, only too large.
-      return typeof value === 'number' && !Number.isFinite(value) ? 'FIELD_RANGE' : 'FIELD_TYPE';
+      return value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY ? 'FIELD_RANGE' : 'FIELD_TYPE';
   }
 }
 
