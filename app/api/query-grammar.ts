@@ -97,11 +97,11 @@ export function canonicalQuery(query: AggregateQuery | RecordsQuery): string {
   if (query.toMs !== undefined) params.append('to', new Date(query.toMs).toISOString());
   for (const text of orderTexts(query.order)) params.append('order', text);
   params.append('limit', String(query.limit));
+  if (query.commitMax !== undefined) params.append('commitMax', String(query.commitMax));
   if ('measures' in query) {
     if (query.model !== undefined) params.append('model', query.model);
-  } else {
-    if (query.commitMax !== undefined) params.append('commitMax', String(query.commitMax));
-    if (query.after !== undefined) params.append('after', JSON.stringify([query.after.value, query.after.eventId]));
+  } else if (query.after !== undefined) {
+    params.append('after', JSON.stringify([query.after.value, query.after.eventId]));
   }
   return `${query.dataset}?${params}`;
 }
