@@ -56,7 +56,10 @@ export interface State {
    * later claim of the same body within the 24 h, so that a retry makes the same row ids. A lease ends with the
    * process that took it.
    */
-  claimIdempotency(scope: IdempotencyScope, claim: { readonly bodyHash: string; readonly requestId: string; readonly nowMs: number }): Promise<IdempotencyClaim>;
+  claimIdempotency(
+    scope: IdempotencyScope,
+    claim: { readonly bodyHash: string; readonly requestId: string; readonly nowMs: number },
+  ): Promise<IdempotencyClaim>;
   /** Keeps the answer and ends the lease. */
   answerIdempotency(scope: IdempotencyScope, answer: IdempotentAnswer): Promise<void>;
   /** Ends the lease without an answer (503): the same body may try again with the same request id. */

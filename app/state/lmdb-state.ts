@@ -1,0 +1,302 @@
+/**
+ * State on LMDB, shared by processes: the key command writes while the service runs.
+ *
+ * - Every write is one transaction that reads, judges and writes under LMDB's writer lock, which holds across
+ *   processes; it resolves after the transaction's fdatasync (no overlapping sync: visible is durable).
+ * - Every read takes a new read transaction, so that another process's commit is seen at once.
+ * - An idempotency lease names the instance that took it. One service runs on one data folder (lock.ts), so a lease of
+ *   another instance belongs to a process that is gone, and is free.
+ * - A failed commit rejects with STATE_UNAVAILABLE. After an I/O error nothing is written any more and `check`
+ *   rejects: a later sync that succeeds would prove nothing (the kernel reports a failed one once).
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { AppError } from '../errors.ts';
+import type { ApiKey, IdempotencyClaim, IdempotencyScope, IdempotentAnswer, State } from './state.ts';
+
+export interface LmdbStateOptions {
+  readonly dir: string;
+  readonly now: () => number;
+  readonly idempotencyHours: number;
+  /** Of this process; with a random part it names this instance and no later one with the same pid. */
+  readonly processId: number;
+}
+
+interface IdempotencyEntry {
+  readonly bodyHash: string;
+  readonly requestId: string;
+  readonly expiresAtMs: number;
+  /** The instance that is working on it. */
+  readonly lease?: string;
+  readonly answer?: IdempotentAnswer;
+}
+
+interface Ticket {
+  readonly apiKeyId: string;
+  readonly expiresAtMs: number;
+}
+
+type Fact = { readonly value: unknown };
+
+/** Keys, answers of a day and tickets; address space, not disk. */
+const MAP_BYTES = 16 * 1024 * 1024 * 1024;
+const HOUR_MS = 3_600_000;
+/** A healthy commit takes milliseconds. */
+const COMMIT_TIMEOUT_MS = 15_000;
+/** A sweep gives way after this many entries, so that writers and the event loop are not held up. */
+const SWEEP_PAGE = 1_000;
+/** Errors after which the transaction was aborted and the next may succeed: map full, ENOSPC, EDQUOT. */
+const RECOVERABLE: readonly unknown[] = [-30_792, 28, 122];
+const SIGNING_KEY_BYTES = 32;
+const KEY_EVER_MADE = 'api-key-ever-made';
+const SIGNING_KEY = 'signing-key';
+
+export async function openLmdbState(options: LmdbStateOptions): Promise<State> {
+  return new LmdbState(options);
+}
+
+class LmdbState implements State {
+  readonly name = 'embedded';
+  readonly #root: RootDatabase;
+  readonly #apiKeys: Database<ApiKey, string>;
+  readonly #idempotency: Database<IdempotencyEntry, string>;
+  readonly #tickets: Database<Ticket, string>;
+  readonly #facts: Database<Fact, string>;
+  /** The service's own: not mixed with the composition's facts. */
+  readonly #internal: Database<string, string>;
+  readonly #now: () => number;
+  readonly #keptMs: number;
+  readonly #instance: string;
+  #failure: AppError | undefined;
+  #hung = false;
+
+  constructor(options: LmdbStateOptions) {
+    this.#now = options.now;
+    this.#keptMs = options.idempotencyHours * HOUR_MS;
+    this.#instance = `${options.processId}-${randomBytes(8).toString('hex')}`;
+    this.#root = open({ path: options.dir, mapSize: MAP_BYTES, maxDbs: 8, overlappingSync: false });
+    this.#apiKeys = this.#root.openDB({ name: 'api-keys', encoding: 'json' });
+    this.#idempotency = this.#root.openDB({ name: 'idempotency', encoding: 'json' });
+    this.#tickets = this.#root.openDB({ name: 'tickets', encoding: 'json' });
+    this.#facts = this.#root.openDB({ name: 'facts', encoding: 'json' });
+    this.#internal = this.#root.openDB({ name: 'internal', encoding: 'json' });
+  }
+
+  async apiKey(id: string): Promise<ApiKey | undefined> {
+    return this.#read(() => this.#apiKeys.get(keyOf(id)));
+  }
+
+  async apiKeys(): Promise<readonly ApiKey[]> {
+    return this.#read(() => Array.from(this.#apiKeys.getRange(), ({ value }) => value).sort(byAge));
+  }
+
+  async keyEverMade(): Promise<boolean> {
+    return this.#read(() => this.#internal.get(KEY_EVER_MADE) !== undefined);
+  }
+
+  addApiKey(key: ApiKey): Promise<void> {
+    return this.#write(() => {
+      void this.#apiKeys.put(keyOf(key.id), key);
+      void this.#internal.put(KEY_EVER_MADE, 'yes');
+    });
+  }
+
+  revokeApiKey(id: string, atMs: number): Promise<boolean> {
+    return this.#write(() => {
+      const key = this.#apiKeys.get(keyOf(id));
+      if (!key) return false;
+      // The first revocation counts.
+      void this.#apiKeys.put(keyOf(id), { revokedAtMs: atMs, ...key });
+      return true;
+    });
+  }
+
+  claimIdempotency(...[scope, claim]: Parameters<State['claimIdempotency']>): Promise<IdempotencyClaim> {
+    const { bodyHash, requestId, nowMs } = claim;
+    return this.#write((): IdempotencyClaim => {
+      const key = scopeKey(scope);
+      const entry = this.#idempotency.get(key);
+      if (entry && entry.expiresAtMs > nowMs) {
+        if (entry.bodyHash !== bodyHash) return { kind: 'other_body' };
+        if (entry.answer) return { kind: 'answered', answer: entry.answer };
+        if (entry.lease === this.#instance) return { kind: 'running' };
+        void this.#idempotency.put(key, { ...entry, lease: this.#instance });
+        return { kind: 'claimed', requestId: entry.requestId };
+      }
+      void this.#idempotency.put(key, {
+        bodyHash,
+        requestId,
+        expiresAtMs: nowMs + this.#keptMs,
+        lease: this.#instance,
+      });
+      return { kind: 'claimed', requestId };
+    });
+  }
+
+  answerIdempotency(scope: IdempotencyScope, answer: IdempotentAnswer): Promise<void> {
+    return this.#endLease(scope, answer);
+  }
+
+  releaseIdempotency(scope: IdempotencyScope): Promise<void> {
+    return this.#endLease(scope);
+  }
+
+  async signingKey(): Promise<Buffer> {
+    const known = this.#read(() => this.#internal.get(SIGNING_KEY));
+    if (known !== undefined) return Buffer.from(known, 'hex');
+    return this.#write(() => {
+      const made = this.#internal.get(SIGNING_KEY) ?? randomBytes(SIGNING_KEY_BYTES).toString('hex');
+      void this.#internal.put(SIGNING_KEY, made);
+      return Buffer.from(made, 'hex');
+    });
+  }
+
+  addTicket(ticketHash: string, ticket: Ticket): Promise<void> {
+    return this.#write(() => void this.#tickets.put(keyOf(ticketHash), ticket));
+  }
+
+  takeTicket(ticketHash: string, nowMs: number): Promise<string | undefined> {
+    return this.#write(() => {
+      const ticket = this.#tickets.get(keyOf(ticketHash));
+      if (!ticket) return undefined;
+      void this.#tickets.remove(keyOf(ticketHash));
+      return ticket.expiresAtMs > nowMs ? ticket.apiKeyId : undefined;
+    });
+  }
+
+  async fact(name: string): Promise<unknown> {
+    return this.#read(() => this.#facts.get(keyOf(name))?.value);
+  }
+
+  setFact(name: string, value: unknown): Promise<void> {
+    return this.#write(() => void this.#facts.put(keyOf(name), { value }));
+  }
+
+  async sweep(nowMs: number): Promise<number> {
+    return (await this.#sweepTable(this.#idempotency, nowMs)) + (await this.#sweepTable(this.#tickets, nowMs));
+  }
+
+  async check(): Promise<void> {
+    if (this.#failure) throw this.#failure;
+  }
+
+  async close(): Promise<void> {
+    this.#failure ??= unavailable('the state store is closed');
+    // After a commit that never answered, lmdb would wait for it for ever; the process is about to end anyway.
+    if (!this.#hung) await this.#root.close();
+  }
+
+  #endLease(scope: IdempotencyScope, answer?: IdempotentAnswer): Promise<void> {
+    return this.#write(() => {
+      const entry = this.#idempotency.get(scopeKey(scope));
+      // Swept, or taken over by a later instance: not ours to end.
+      if (!entry || entry.lease !== this.#instance) return;
+      const { lease: _ended, ...rest } = entry;
+      void this.#idempotency.put(
+        scopeKey(scope),
+        answer ? { ...rest, answer, expiresAtMs: this.#now() + this.#keptMs } : rest,
+      );
+    });
+  }
+
+  async #sweepTable(table: Database<{ readonly expiresAtMs: number }, string>, nowMs: number): Promise<number> {
+    let swept = 0;
+    for (let after: string | undefined; ; ) {
+      const range = after === undefined ? {} : { start: after, exclusiveStart: true };
+      const page = this.#read(() => Array.from(table.getRange({ ...range, limit: SWEEP_PAGE })));
+      const expired = page.filter(({ value }) => value.expiresAtMs <= nowMs).map(({ key }) => key);
+      if (expired.length > 0) swept += await this.#write(() => removeExpired(table, expired, nowMs));
+      after = page.at(-1)?.key;
+      if (page.length < SWEEP_PAGE) return swept;
+    }
+  }
+
+  #read<T>(read: () => T): T {
+    if (this.#failure) throw this.#failure;
+    // lmdb keeps a read transaction for a millisecond or so; another process may have committed meanwhile.
+    this.#root.resetReadTxn();
+    return read();
+  }
+
+  /** Runs alone among all processes' writers; what it returns is durable when this resolves. */
+  async #write<T>(judge: () => T): Promise<T> {
+    if (this.#failure) throw this.#failure;
+    const { promise: timeout, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      this.#hung = true;
+      reject(new Error(`no answer in ${COMMIT_TIMEOUT_MS} ms`));
+    }, COMMIT_TIMEOUT_MS);
+    let outcome: Outcome<T>;
+    try {
+      outcome = await Promise.race([this.#root.transaction(() => outcomeOf(judge)).catch(revealCause), timeout]);
+    } catch (error) {
+      throw this.#judge(error);
+    } finally {
+      clearTimeout(timer);
+    }
+    // A mistake of the caller's (a value without JSON form) is no reason to distrust the store.
+    if (!outcome.ok) throw outcome.error;
+    return outcome.value;
+  }
+
+  #judge(error: unknown): AppError {
+    const refusal = unavailable(`commit failed: ${String(error)}`, error);
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (!RECOVERABLE.includes(code)) this.#failure ??= refusal;
+    return refusal;
+  }
+}
+
+type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
+
+function outcomeOf<T>(judge: () => T): Outcome<T> {
+  try {
+    return { ok: true, value: judge() };
+  } catch (error) {
+    return { ok: false, error };
+  }
+}
+
+/** Judged again inside the transaction: a claim may have renewed the entry since it was listed. */
+function removeExpired(
+  table: Database<{ readonly expiresAtMs: number }, string>,
+  keys: readonly string[],
+  nowMs: number,
+): number {
+  let removed = 0;
+  for (const key of keys) {
+    const entry = table.get(key);
+    if (!entry || entry.expiresAtMs > nowMs) continue;
+    void table.remove(key);
+    removed += 1;
+  }
+  return removed;
+}
+
+function byAge(one: ApiKey, other: ApiKey): number {
+  return one.createdAtMs - other.createdAtMs;
+}
+
+/** LMDB keys end at 1978 bytes and these texts come from outside; a digest is short and cannot collide by design. */
+function keyOf(...parts: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+function scopeKey({ apiKeyId, dataset, key }: IdempotencyScope): string {
+  return keyOf(apiKeyId, dataset, key);
+}
+
+function unavailable(detail: string, cause?: unknown): AppError {
+  return new AppError({
+    code: 'STATE_UNAVAILABLE',
+    publicMessage: 'The state store cannot answer now. Retry.',
+    detail,
+    cause,
+  });
+}
+
+/** lmdb rejects with a wrapper whose `commitError` is a promise that rejects with the reason. */
+async function revealCause(error: unknown): Promise<never> {
+  if (error instanceof Error && 'commitError' in error) await error.commitError;
+  throw error;
+}

@@ -1,0 +1,141 @@
+/**
+ * One service for one data folder: a second is refused with the first one's pid, a lock whose process is gone is taken.
+ *
+ * Node has no flock, so the lock is a file. It is made whole before it gets its name (`link` fails when the name is
+ * taken), so that nobody ever reads half of one. It holds pid and start time, because after a reboot or a long while the
+ * pid may be somebody else's. A stale lock is moved aside under a name of its own and looked at again: of two processes
+ * that found it stale only one can move it, and a fresh lock moved by mistake is put back.
+ */
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+export interface DataDirLock {
+  release(): Promise<void>;
+}
+
+interface Owner {
+  readonly pid: number;
+  /** Ticks since boot at which the process began, with the boot's id; empty where /proc is missing. */
+  readonly startedAt: string;
+  readonly nonce: string;
+}
+
+/** Another start within the same moment is the only way to lose a try. */
+const TRIES_MAX = 10;
+
+export async function lockDataDir(dir: string): Promise<DataDirLock> {
+  await mkdir(dir, { recursive: true });
+  const file = path.join(dir, 'vigia.lock');
+  const nonce = randomBytes(8).toString('hex');
+  const own: Owner = { pid: process.pid, startedAt: (await startOf(process.pid)) ?? '', nonce };
+  for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+    if (await claim(file, own)) return { release: () => release(file, own) };
+    const owner = await readOwner(file);
+    if (owner && (await isAlive(owner))) throw new Error(refusal(dir, owner));
+    if (owner) await removeStale(file, owner);
+  }
+  throw new Error(`${file} changed hands ${TRIES_MAX} times while it was waited for. Start one service at a time.`);
+}
+
+async function claim(file: string, own: Owner): Promise<boolean> {
+  const draft = `${file}.${own.nonce}`;
+  await writeFile(draft, JSON.stringify(own), { flag: 'wx' });
+  try {
+    await link(draft, file);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await unlink(draft);
+  }
+}
+
+async function readOwner(file: string): Promise<Owner | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  return parseOwner(text) ?? { pid: 0, startedAt: '', nonce: text };
+}
+
+/** A file that is no lock of ours belongs to no process: it counts as stale. */
+function parseOwner(text: string): Owner | undefined {
+  try {
+    const { pid, startedAt, nonce } = JSON.parse(text) as Partial<Owner>;
+    return typeof pid === 'number' && typeof startedAt === 'string' && typeof nonce === 'string'
+      ? { pid, startedAt, nonce }
+      : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+async function removeStale(file: string, stale: Owner): Promise<void> {
+  const aside = `${file}.stale.${randomBytes(8).toString('hex')}`;
+  try {
+    await rename(file, aside);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  const moved = await readOwner(aside);
+  if (moved?.nonce !== stale.nonce) await putBack(aside, file);
+  await unlink(aside);
+}
+
+/** Somebody took the stale lock between our look and our move: theirs counts, unless a third has one already. */
+async function putBack(aside: string, file: string): Promise<void> {
+  try {
+    await link(aside, file);
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  }
+}
+
+async function release(file: string, own: Owner): Promise<void> {
+  const owner = await readOwner(file);
+  if (owner?.nonce === own.nonce) await unlink(file);
+}
+
+async function isAlive({ pid, startedAt }: Owner): Promise<boolean> {
+  if (pid <= 0) return false;
+  const now = await startOf(pid);
+  if (now !== undefined && startedAt !== '') return now === startedAt;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it lives and is another user's.
+    return codeOf(error) !== 'ESRCH';
+  }
+}
+
+/** `undefined` where there is no /proc or no such process. */
+async function startOf(pid: number): Promise<string | undefined> {
+  try {
+    const [stat, boot] = await Promise.all([
+      readFile(`/proc/${pid}/stat`, 'utf8'),
+      readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
+    ]);
+    // Field 22, counted after the command, which may hold blanks and parentheses; man 5 proc.
+    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return ticks === undefined ? undefined : `${boot.trim()}:${ticks}`;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return undefined;
+    throw error;
+  }
+}
+
+function refusal(dir: string, owner: Owner): string {
+  return `${dir} is in use by process ${owner.pid}. Stop it (kill ${owner.pid}) or set another DATA_DIR.`;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
