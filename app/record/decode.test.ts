@@ -93,6 +93,7 @@ describe('decodeBody, NDJSON', () => {
 
   it('takes a line of exactly the limit, also with CRLF, and refuses one byte more', async () => {
     const fits = `"${'x'.repeat(LIMITS.recordBytesMax - 2)}"`;
+    assert.deepEqual((await decode('ndjson', [`${fits}\r`, '\n'])).values, [JSON.parse(fits)]);
     assert.equal(
       (await decode('ndjson', `${fits}\r\n${fits}\n`)).values.filter((one) => one === 'RECORD_TOO_LARGE').length,
       0,
@@ -221,6 +222,12 @@ describe('decodeBody, CSV', () => {
       { numRuns: 50 },
     );
     assert.deepEqual((await decode('csv', `${HEADER}\n${big}`)).values, ['RECORD_TOO_LARGE'], 'also as the last one');
+  });
+
+  it('takes a record of exactly the limit with its CR at the end of a chunk', async () => {
+    const fits = `ABC,1,1,x,${'n'.repeat(LIMITS.recordBytesMax - 10)}`;
+    assert.equal((await decode('csv', [`${HEADER}\n`, `${fits}\r`, '\n'])).values[0] === 'RECORD_TOO_LARGE', false);
+    assert.deepEqual((await decode('csv', [`${HEADER}\n`, `${fits}n\r`, '\n'])).values, ['RECORD_TOO_LARGE']);
   });
 
   it('refuses a ragged row by itself', async () => {

@@ -61,6 +61,7 @@ describe('Utf8Gate', () => {
     assert.equal(throughGate([Buffer.from('\uFEFFa\uFEFFb')]), 'a\uFEFFb');
     assert.equal(throughGate(cut(Buffer.from('\uFEFFa'), [1, 2])), 'a');
     assert.equal(throughGate([Buffer.from('a'), Buffer.from('\uFEFF')]), 'a\uFEFF');
+    assert.equal(throughGate([Buffer.from('é'), Buffer.from('\uFEFF')]), 'é\uFEFF');
   });
 
   it('names the wrong byte of the body', () => {
