@@ -1,6 +1,7 @@
 /**
  * Where log lines go: standard output, or a file that is rotated by size. Writing never waits for the disk; lines are
- * gathered, written at 4 KiB or after a second, and flushed when asked. Every line is counted, and so is every lost one.
+ * gathered, written at 4 Ki characters or after a second, and flushed when asked and at exit. Every lost line is
+ * counted.
  *
  * The file is pino's own destination (sonic-boom) with rename and reopen around it, not a rotating library: the two
  * well-kept ones lack a synchronous flush (rotating-file-stream) or rotate inside a worker thread whose lines a crash
@@ -11,8 +12,10 @@ import { dirname } from 'node:path';
 import { pino } from 'pino';
 import type { LINE_DROPS } from './catalogue.ts';
 
-/** Below it lines are gathered. One page, as pino's own documentation measures best. */
-const GATHER_BYTES = 4096;
+/** Lines are gathered up to here. Done before the library: it measures all it holds again at every line (3 µs). */
+const GATHER_CHARS = 4096;
+/** The library's own gathering, off; 0 would make its flush answer before anything is written. */
+const LIBRARY_GATHER_BYTES = 1;
 const FLUSH_INTERVAL_MS = 1000;
 /** Lines waiting for a destination that does not take them (a blocked pipe); then they are dropped and counted. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
@@ -37,46 +40,103 @@ export interface LogDestination {
 
 type Stream = ReturnType<typeof pino.destination>;
 
-export function openLogDestination({ file, bytesMax, filesMax }: LogDestinationOptions): LogDestination {
-  const toFile = file !== '';
-  if (toFile) mkdirSync(dirname(file), { recursive: true });
-  const stream = pino.destination({
-    dest: toFile ? file : 1,
-    sync: false,
-    minLength: GATHER_BYTES,
-    maxLength: WAITING_BYTES_MAX,
-  });
-  const dropped = { buffer_full: 0, write_failed: 0 };
-  const state = { bytes: toFile && existsSync(file) ? statSync(file).size : 0, broken: false };
-  stream.on('drop', () => {
-    dropped.buffer_full += 1;
-  });
-  // Without a listener a full disk would end the process. What was not written stays in the buffer and is tried again,
-  // except after a broken pipe: pino then throws lines away without a word.
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') state.broken = true;
-    warnOnce(error);
-  });
-  const timer = setInterval(() => stream.flush(), FLUSH_INTERVAL_MS);
-  timer.unref();
-  return {
-    dropped,
-    write: (line) => {
-      if (state.broken) dropped.write_failed += 1;
-      else stream.write(line);
-      if (!toFile) return;
-      state.bytes += Buffer.byteLength(line);
-      if (state.bytes < bytesMax) return;
-      state.bytes = 0;
-      rotate({ stream, file, filesMax });
-    },
-    flush: (timeoutMs) => flush(stream, timeoutMs),
-    flushSync: () => flushSync(stream),
-    close: () => {
-      clearInterval(timer);
-      stream.end();
-    },
-  };
+export function openLogDestination(options: LogDestinationOptions): LogDestination {
+  return new Destination(options);
+}
+
+/** One listener for all of them: what is still gathered when the process ends is written. */
+const openDestinations = new Set<Destination>();
+process.on('exit', () => {
+  for (const destination of openDestinations) destination.flushSync();
+});
+
+class Destination implements LogDestination {
+  readonly dropped = { buffer_full: 0, write_failed: 0 };
+  readonly #options: LogDestinationOptions;
+  readonly #stream: Stream;
+  readonly #timer: NodeJS.Timeout;
+  #gathered = '';
+  #fileBytes = 0;
+  #broken = false;
+
+  constructor(options: LogDestinationOptions) {
+    const { file } = options;
+    this.#options = options;
+    if (file !== '') {
+      mkdirSync(dirname(file), { recursive: true });
+      this.#fileBytes = existsSync(file) ? statSync(file).size : 0;
+    }
+    const dest = file === '' ? STANDARD_OUTPUT : file;
+    this.#stream = pino.destination({
+      dest,
+      sync: false,
+      minLength: LIBRARY_GATHER_BYTES,
+      maxLength: WAITING_BYTES_MAX,
+    });
+    this.#stream.on('drop', (chunk: string) => {
+      this.dropped.buffer_full += linesIn(chunk);
+    });
+    // Without a listener a full disk would end the process. What was not written stays in the buffer and is tried
+    // again, except after a broken pipe: the library then throws everything away without a word.
+    this.#stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') this.#broken = true;
+      warnOnce(error);
+    });
+    this.#timer = setInterval(() => this.#handOver(), FLUSH_INTERVAL_MS);
+    this.#timer.unref();
+    openDestinations.add(this);
+  }
+
+  write(line: string): void {
+    this.#gathered += line;
+    if (this.#gathered.length >= GATHER_CHARS) this.#handOver();
+  }
+
+  async flush(timeoutMs: number): Promise<void> {
+    this.#handOver();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, timeoutMs);
+    this.#stream.flush(() => resolve());
+    await promise;
+    clearTimeout(timer);
+  }
+
+  flushSync(): void {
+    this.#handOver();
+    try {
+      this.#stream.flushSync();
+    } catch (error) {
+      // "Not ready": the file is still being opened, in the first milliseconds of a process.
+      warnOnce(error);
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    openDestinations.delete(this);
+    this.#handOver();
+    this.#stream.end();
+  }
+
+  #handOver(): void {
+    const chunk = this.#gathered;
+    if (chunk === '') return;
+    this.#gathered = '';
+    if (this.#broken) this.dropped.write_failed += linesIn(chunk);
+    else this.#stream.write(chunk);
+    const { file, bytesMax, filesMax } = this.#options;
+    if (file === '') return;
+    this.#fileBytes += Buffer.byteLength(chunk);
+    if (this.#fileBytes < bytesMax) return;
+    this.#fileBytes = 0;
+    rotate({ stream: this.#stream, file, filesMax });
+  }
+}
+
+const STANDARD_OUTPUT = 1;
+
+function linesIn(chunk: string): number {
+  return chunk.split('\n').length - 1;
 }
 
 function rotate({
@@ -97,25 +157,6 @@ function rotate({
     stream.reopen();
   } catch (error) {
     // The old file stays open and takes the lines; the next try is one file size later.
-    warnOnce(error);
-  }
-}
-
-/** At drain up to 4 KiB may still be gathered, so a synchronous flush of that rest ends it. */
-async function flush(stream: Stream, timeoutMs: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, timeoutMs);
-  stream.flush(() => resolve());
-  await promise;
-  clearTimeout(timer);
-  flushSync(stream);
-}
-
-function flushSync(stream: Stream): void {
-  try {
-    stream.flushSync();
-  } catch (error) {
-    // "Not ready": the file is still being opened, in the first milliseconds of a process.
     warnOnce(error);
   }
 }

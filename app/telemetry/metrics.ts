@@ -136,8 +136,10 @@ export class Metrics {
   }
 
   /** The text of a scrape. */
-  render(): Promise<string> {
-    return this.registry.metrics();
+  async render(): Promise<string> {
+    const text = await this.registry.metrics();
+    // The runtime's event loop gauges have no value between two quick scrapes, and "Nan" is no OpenMetrics number.
+    return text.includes(' Nan\n') ? text.replace(/^.* Nan\n/gm, '') : text;
   }
 
   #family(name: MetricName): Family {

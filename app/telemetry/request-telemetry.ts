@@ -14,7 +14,7 @@ import {
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { tracing } from './span-export.ts';
-import { currentSpan, failActiveSpan, keepSpan } from './tracing.ts';
+import { currentSpan, nameFailure, keepSpan } from './tracing.ts';
 
 export interface FinishedRequest {
   readonly method: string;
@@ -94,7 +94,7 @@ export function requestTelemetry(parts: Parts): RequestTelemetry {
       log.write(accessEvent(request), accessLine(request));
     },
     requestFailed: ({ code, error, traceId }) => {
-      failActiveSpan(error);
+      nameFailure(error);
       log.write('requestFailed', { code, error, traceId: ownTraceId(traceId) });
     },
     keepTrace: keepSpan,

@@ -42,12 +42,13 @@ export const tracing: Tracing = {
   cutOff: () => 0,
 };
 
-export interface TracingEnd {
+interface TracingEnd {
+  /** Spans lost by ending here; counted among the dropped ones. */
   readonly lost: number;
   readonly error?: unknown;
 }
 
-/** Exports what waits, at most `timeoutMs` long. Spans lost by it are counted as dropped. */
+/** Exports what waits, at most `timeoutMs` long. */
 export async function shutdownTracing(timeoutMs: number): Promise<TracingEnd> {
   if (tracing.shutdown === undefined) return { lost: 0 };
   const { promise: deadline, reject } = Promise.withResolvers<never>();

@@ -54,7 +54,7 @@ export interface ServiceTelemetry {
   listen(address: { readonly host: string; readonly port: number }): Promise<MetricsListener>;
   /** The text of a scrape, without the readings. */
   render(): Promise<string>;
-  /** Flushes lines and spans within the deadline; what is lost is counted and said in the last line. */
+  /** Flushes lines and spans within the deadline; what this process lost in all is said in the last line. */
   shutdown(options: { readonly timeoutMs: number }): Promise<void>;
 }
 
@@ -161,10 +161,11 @@ const LINES_SHARE = 0.15;
 
 async function shutdown(log: Log, timeoutMs: number): Promise<void> {
   await log.destination.flush(timeoutMs * LINES_SHARE);
-  const { lost, error } = await shutdownTracing(timeoutMs * SPANS_SHARE);
+  const { error } = await shutdownTracing(timeoutMs * SPANS_SHARE);
+  const spans = SPAN_DROPS.reduce((sum, reason) => sum + tracing.spans.dropped[reason], 0);
   const lines = LINE_DROPS.reduce((sum, reason) => sum + log.destination.dropped[reason], 0);
-  if (lost > 0 || lines > 0 || error !== undefined)
-    log.write('telemetryLost', { spans: lost, lines, reason: 'shutdown', error });
+  const lost = spans > 0 || lines > 0 || error !== undefined;
+  if (lost) log.write('telemetryLost', { spans, lines, reason: 'shutdown', error });
   await log.destination.flush(timeoutMs * LINES_SHARE);
   log.destination.close();
 }

@@ -52,9 +52,9 @@ export function keepSpan(): void {
   trace.getActiveSpan()?.setAttribute('sampling.keep', true);
 }
 
-export function failActiveSpan(error: unknown): void {
-  const span = trace.getActiveSpan();
-  if (span !== undefined) fail(span, error);
+/** On the server span; its `error.type` is the status, as the convention for servers says. */
+export function nameFailure(error: unknown): void {
+  trace.getActiveSpan()?.setAttribute('vigia.error', nameOf(error));
 }
 
 export interface PublishedBatch {
@@ -173,5 +173,10 @@ function spanned<T>({ name, options, parent }: Spanned, run: () => Promise<T>): 
 
 function fail(span: Span, error: unknown): void {
   span.setStatus({ code: SpanStatusCode.ERROR });
-  span.setAttribute('error.type', codeOf(error) ?? (error instanceof Error ? error.constructor.name : '_OTHER'));
+  span.setAttribute('error.type', nameOf(error));
+}
+
+/** Code, else class: what the conventions want in `error.type`, few values and no text. */
+function nameOf(error: unknown): string {
+  return codeOf(error) ?? (error instanceof Error ? error.constructor.name : '_OTHER');
 }
