@@ -6,7 +6,8 @@
  * COUNT(*), MIN, MAX, and numbers and dates that compare as they should.
  */
 import type { BucketUnit } from './query.ts';
-import type { QueryField, ResolvedTable } from './query-rules.ts';
+import type { QueryField } from './query-field.ts';
+import type { ResolvedTable } from './query-rules.ts';
 import type { QueryValue } from './query-value.ts';
 
 export interface Bucketed {

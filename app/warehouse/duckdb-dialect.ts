@@ -8,7 +8,7 @@
 import { DuckDBDateValue, DuckDBTimestampValue, type DuckDBValue } from '@duckdb/node-api';
 import type { Bucketed, Dialect } from './dialect.ts';
 import type { BucketUnit } from './query.ts';
-import type { QueryField } from './query-rules.ts';
+import type { QueryField } from './query-field.ts';
 import type { QueryValue } from './query-value.ts';
 
 /** A dataset's and a model's name, 63 characters each, and what joins them. */

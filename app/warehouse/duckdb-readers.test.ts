@@ -110,11 +110,22 @@ describe('DuckdbReaders', () => {
 
   it('ends everything when it closes: the running, the waiting and the late', async () => {
     readers = new DuckdbReaders({ instance, connections: 1, queueMax: 2 });
-    const outcomes = [readers.run(ENDLESS, [], budget), readers.run('SELECT 1', [], budget)].map((read) =>
-      assert.rejects(read, failsWith('STOPPING')),
-    );
+    await readers.run('SELECT 1', [], budget);
+    const reads = [readers.run(ENDLESS, [], { timeoutMs: 60_000, rowsMax: 1 }), readers.run('SELECT 1', [], budget)];
+    const outcomes = reads.map((read) => assert.rejects(read, failsWith('STOPPING')));
+    await new Promise((resolve) => setImmediate(resolve));
     await readers.close();
     await Promise.all(outcomes);
     await assert.rejects(readers.run('SELECT 1', [], budget), failsWith('STOPPING'));
+  });
+
+  it('ends a read that is still connecting when it closes', async () => {
+    readers = new DuckdbReaders({ instance, connections: 1, queueMax: 0 });
+    const connecting = assert.rejects(
+      readers.run(ENDLESS, [], { timeoutMs: 60_000, rowsMax: 1 }),
+      failsWith('STOPPING'),
+    );
+    await readers.close();
+    await connecting;
   });
 });

@@ -92,6 +92,11 @@ export class DuckdbReaders {
 
   async #readOnConnection<T>({ sql, params, budget, shape }: ReadRequest<T>, deadlineMs: number): Promise<ReadRows<T>> {
     const connection = await this.#connection();
+    // close() came while this connected: there was nothing yet that it could interrupt.
+    if (this.#closed) {
+      connection.disconnectSync();
+      throw stopping();
+    }
     const interruption = this.#interruptAfter(connection, deadlineMs - performance.now());
     try {
       const answer = await runStatement({

@@ -5,7 +5,7 @@
  * A query that passes names only columns of the contract (or of one of its gold models), with operators and measures
  * that their types have, and every value is parsed. Compilers see nothing else.
  */
-import { type Contract, type Field, modelFields } from '../datasets/contract.ts';
+import type { Contract } from '../datasets/contract.ts';
 import {
   type AggregateQuery,
   BUCKETS,
@@ -13,12 +13,12 @@ import {
   MEASURES,
   type Measure,
   type MeasureFunction,
-  OPERATORS,
   type Operator,
   type RecordsQuery,
   type Where,
 } from './query.ts';
-import { DAY_MS, type QueryValue, type ScalarKind, parameterError, parseQueryValue } from './query-value.ts';
+import { fieldOf, listOf, MEASURES_OF, OPERATORS_OF, type QueryField, queryFields } from './query-field.ts';
+import { DAY_MS, parameterError, parseQueryValue, type QueryValue } from './query-value.ts';
 
 export const MEASURES_MAX = 20;
 export const DIMENSIONS_MAX = 6;
@@ -26,14 +26,6 @@ export const FILTERS_MAX = 20;
 export const IN_VALUES_MAX = 100;
 /** A page's cursor carries the last order value, and a cursor must fit into a URL. */
 export const ORDER_CHARACTERS_MAX = 1_024;
-
-/** A column that a query may name. */
-export interface QueryField {
-  readonly name: string;
-  readonly kind: ScalarKind;
-  readonly field: Field;
-  readonly optional: boolean;
-}
 
 export interface ResolvedTable {
   readonly schema: 'silver' | 'gold';
@@ -84,51 +76,9 @@ export interface ResolvedRecords {
   readonly limit: number;
 }
 
-const COMPARABLE = ['eq', 'ne', 'lt', 'lte', 'gt', 'gte', 'in', 'null', 'notnull'] as const;
-const OPERATORS_OF: Readonly<Record<ScalarKind, readonly Operator[]>> = {
-  string: OPERATORS,
-  integer: COMPARABLE,
-  float: COMPARABLE,
-  decimal: COMPARABLE,
-  boolean: ['eq', 'ne', 'null', 'notnull'],
-  timestamp: COMPARABLE,
-  wallclock: COMPARABLE,
-  date: COMPARABLE,
-};
-
-const MEASURES_OF: Readonly<Record<ScalarKind, readonly MeasureFunction[]>> = {
-  string: ['min', 'max', 'distinct'],
-  integer: MEASURES.filter((fn) => fn !== 'count'),
-  float: MEASURES.filter((fn) => fn !== 'count'),
-  decimal: MEASURES.filter((fn) => fn !== 'count'),
-  boolean: ['distinct'],
-  timestamp: ['min', 'max', 'distinct'],
-  wallclock: ['min', 'max', 'distinct'],
-  date: ['min', 'max', 'distinct'],
-};
-
 const SUB_DAY_UNITS: readonly BucketUnit[] = ['minute', 'hour'];
 /** Excludes the offsets (`+01:00`) that Intl takes and a warehouse need not. */
 const ZONE_SHAPE = /^[A-Za-z][A-Za-z_]*(?:[/+-][A-Za-z0-9_+-]+)*$/;
-
-/** Points become their two floats; counts cannot be asked for. */
-export function queryFields(contract: Contract, model?: string): ReadonlyMap<string, QueryField> {
-  const declared =
-    model === undefined ? { ...contract.fields, ...contract.derived?.fields } : modelFields(contract, model);
-  if (declared === undefined) {
-    throw parameterError({
-      parameter: 'model',
-      got: model ?? '',
-      expected: `${contract.name} has ${listOf(Object.keys(contract.gold))}`,
-    });
-  }
-  const columns = Object.entries(declared).flatMap(([name, field]) => {
-    // A derivation may leave out any of its fields, and so may a view.
-    const optional = field.optional === true || contract.fields[name] === undefined;
-    return columnsOf(name, field, optional);
-  });
-  return new Map(columns.map((one) => [one.name, one]));
-}
 
 export function measureName({ fn, field }: Measure): string {
   return field === undefined ? fn : `${fn}_${field}`;
@@ -198,33 +148,6 @@ export function resolveRecords(query: RecordsQuery, contract: Contract): Resolve
     order: resolveRecordsOrder(fields, query.order),
     limit: checkLimit(query.limit),
   };
-}
-
-function columnsOf(name: string, field: Field, optional: boolean): readonly QueryField[] {
-  switch (field.type) {
-    case 'counts':
-      return [];
-    case 'point':
-      return (['lon', 'lat'] as const).map((axis) => ({
-        name: `${name}_${axis}`,
-        kind: 'float' as const,
-        field: { type: 'float', description: field.description, example: 0, unit: 'degrees', min: -180, max: 180 },
-        optional,
-      }));
-    default:
-      return [{ name, kind: field.type, field, optional }];
-  }
-}
-
-function fieldOf(fields: ReadonlyMap<string, QueryField>, name: string, parameter: string): QueryField {
-  const field = fields.get(name);
-  if (field === undefined)
-    throw parameterError({
-      parameter,
-      got: name,
-      expected: `there is no such field; there are ${listOf([...fields.keys()])}`,
-    });
-  return field;
 }
 
 function resolveDimension(fields: ReadonlyMap<string, QueryField>, name: string): ResolvedDimension {
@@ -399,8 +322,4 @@ function checkDistinct(columns: readonly { readonly name: string }[]): void {
       got: twice,
       expected: 'two answered columns would have this name; ask once',
     });
-}
-
-function listOf(names: readonly string[]): string {
-  return names.length === 0 ? 'none' : names.join(', ');
 }
