@@ -35,7 +35,12 @@ const TESTS = ['**/*.test.ts', '**/*.contract.ts'] as const;
 const OUTSIDE_FOLDER = ['../**'] as const;
 const EVERY_OWNER = Object.keys(OWNERS) as Owner[];
 const CONTRACTS = ['../datasets/contract.ts', '../errors.ts'] as const;
-const WAREHOUSE_QUESTIONS = ['../warehouse/warehouse.ts', '../warehouse/query.ts'] as const;
+const WAREHOUSE_QUESTIONS = [
+  '../warehouse/warehouse.ts',
+  '../warehouse/query.ts',
+  '../warehouse/query-rules.ts',
+  '../warehouse/query-value.ts',
+] as const;
 const JOURNEY = [
   '../bus/bus.ts',
   '../bus/envelope.ts',

@@ -143,6 +143,7 @@ async function openStores({ config, registry, telemetry, dataDir, now, onBroken 
     dir: resolve(dataDir, 'state'),
     now,
     idempotencyHours: config.IDEMPOTENCY_HOURS,
+    processId: process.pid,
   });
   const bus = await openLmdbBus({
     dir: resolve(dataDir, 'bus'),

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const START_TIMEOUT_MS = 60_000;
+/** Of what the process wrote, the newest part is kept for a failure's message. */
+const OUTPUT_CHARACTERS_MAX = 65_536;
 
 export interface ServiceProcess {
   readonly url: string;
@@ -46,46 +48,55 @@ export async function startService({ dataDir, env = {}, wrapper = [] }: StartOpt
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const chunks: Buffer[] = [];
+  const output = new Output(child);
   const ended = once(child, 'exit').then(([code, signal]) => ({
     code: code as number | null,
     signal: signal as NodeJS.Signals | null,
   }));
-  const { url, metricsUrl } = await listening(child, chunks);
+  const { url, metricsUrl } = await listening(child, output);
   return {
     url,
     metricsUrl,
     pid: child.pid ?? 0,
     ended,
-    output: () => Buffer.concat(chunks).toString(),
+    output: () => output.text,
     kill: (signal) => child.kill(signal),
   };
 }
 
-function listening(
-  child: ChildProcess,
-  chunks: Buffer[],
-): Promise<{ readonly url: string; readonly metricsUrl: string }> {
+class Output {
+  text = '';
+
+  constructor(child: ChildProcess) {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (more: string) => {
+        this.text = (this.text + more).slice(-OUTPUT_CHARACTERS_MAX);
+      });
+    }
+  }
+}
+
+/** The start-up line names both addresses. */
+function listening(child: ChildProcess, output: Output): Promise<{ readonly url: string; readonly metricsUrl: string }> {
   return new Promise((resolve, reject) => {
-    const fail = (why: string): void => reject(new Error(`the service ${why}:\n${Buffer.concat(chunks).toString()}`));
     const timer = setTimeout(() => fail(`did not listen within ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS);
-    const look = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      const text = Buffer.concat(chunks).toString();
-      const metrics = /(http:\/\/[^\s"]+)\/metrics\b/.exec(text)?.[1];
-      const docs = /(http:\/\/[^\s"]+)\/docs\b/.exec(text)?.[1];
-      if (metrics === undefined || docs === undefined) return;
+    const settle = (): void => {
       clearTimeout(timer);
       child.stdout?.off('data', look);
-      child.stdout?.on('data', (more: Buffer) => chunks.push(more));
+    };
+    const fail = (why: string): void => {
+      settle();
+      reject(new Error(`the service ${why}:\n${output.text}`));
+    };
+    const look = (): void => {
+      const metrics = /(http:\/\/[^\s"]+)\/metrics\b/.exec(output.text)?.[1];
+      const docs = /(http:\/\/[^\s"]+)\/docs\b/.exec(output.text)?.[1];
+      if (metrics === undefined || docs === undefined) return;
+      settle();
       resolve({ url: docs, metricsUrl: `${metrics}/metrics` });
     };
     child.stdout?.on('data', look);
-    child.stderr?.on('data', (chunk: Buffer) => chunks.push(chunk));
     child.once('error', (error) => fail(`could not be started (${error.message})`));
-    child.once('exit', () => {
-      clearTimeout(timer);
-      fail('ended before it listened');
-    });
+    child.once('exit', () => fail('ended before it listened'));
   });
 }

@@ -125,7 +125,7 @@ export async function judgeBody(
           writer.row(row.index, eventIdOf(request.contract, judged.row, source), judged.row);
           accepted += 1;
         } else {
-          writer.reject(row.index, judged.verdict, row.text);
+          writer.reject(row.index, judged.verdict, row.text, 'verdict' in row ? row.whole : undefined);
           verdicts.push({ index: row.index, ...judged.verdict });
         }
       },

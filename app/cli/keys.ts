@@ -36,7 +36,12 @@ async function keys(args: readonly string[]): Promise<number> {
   const dir = resolve(config.DATA_DIR, 'state');
   const run = async (act: (state: State) => Promise<number>): Promise<number> => {
     await mkdir(dir, { recursive: true });
-    const state = await openLmdbState({ dir, now: Date.now, idempotencyHours: config.IDEMPOTENCY_HOURS });
+    const state = await openLmdbState({
+      dir,
+      now: Date.now,
+      idempotencyHours: config.IDEMPOTENCY_HOURS,
+      processId: process.pid,
+    });
     try {
       return await act(state);
     } finally {

@@ -26,6 +26,7 @@ async function samples(args: readonly string[]): Promise<number> {
     dir: resolve(dataDir, 'state'),
     now: Date.now,
     idempotencyHours: config.IDEMPOTENCY_HOURS,
+    processId: process.pid,
   });
   try {
     const before = await requestRemoval(state);

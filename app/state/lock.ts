@@ -23,10 +23,11 @@ interface Owner {
 
 /** Another start within the same moment is the only way to lose a try. */
 const TRIES_MAX = 10;
+const LOCK_FILE = 'vigia.lock';
 
 export async function lockDataDir(dir: string): Promise<DataDirLock> {
   await mkdir(dir, { recursive: true });
-  const file = path.join(dir, 'vigia.lock');
+  const file = path.join(dir, LOCK_FILE);
   const nonce = randomBytes(8).toString('hex');
   const own: Owner = { pid: process.pid, startedAt: (await startOf(process.pid)) ?? '', nonce };
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
@@ -36,6 +37,12 @@ export async function lockDataDir(dir: string): Promise<DataDirLock> {
     if (owner) await removeStale(file, owner);
   }
   throw new Error(`${file} changed hands ${TRIES_MAX} times while it was waited for. Start one service at a time.`);
+}
+
+/** The pid of the service that owns the folder now; undefined when none does. */
+export async function lockHolder(dir: string): Promise<number | undefined> {
+  const owner = await readOwner(path.join(dir, LOCK_FILE));
+  return owner !== undefined && (await isAlive(owner)) ? owner.pid : undefined;
 }
 
 async function claim(file: string, own: Owner): Promise<boolean> {

@@ -103,7 +103,6 @@ async function makeFolder(): Promise<Folder> {
 
 const ENV = {
   NODE_ENV: 'test',
-  LOG_LEVEL: 'warn',
   SEAL_INTERVAL_MS: '150',
   BATCH_WAIT_MS: '10',
   BACKOFF_MIN_MS: '50',
