@@ -1,6 +1,7 @@
 /**
  * Counts the named characters of a text by longest match on word boundaries: in "Sam Gamgee" there is no "Sam", in
- * "Samira" neither. Of matches that overlap the leftmost is taken, of those that begin together the longest.
+ * "Samira" neither. Of matches that overlap the leftmost is taken, of those that begin together the longest. A letter
+ * is what a reader sees (a grapheme cluster), so an accent that stands apart belongs to its letter.
  *
  * One Aho-Corasick automaton a saga, built on first use: the time for a text does not grow with the list.
  */

@@ -57,6 +57,7 @@ export const routes: readonly DatasetRoute[] = [
       "Counts an article's readers once in each group. `total_readers` is coarser than the grain of by=entity and refused there (GRAIN_TOO_FINE), naming the model that answers it. Texts that cannot be classified are answered apart in `unclassified`.",
     query,
     answer,
+    errors: ['GRAIN_TOO_FINE'],
     examples: [
       { query: 'by=saga', summary: 'Readers of each saga' },
       { query: 'by=entity&limit=10', summary: 'The ten characters with most readers' },
@@ -85,7 +86,7 @@ function grainTooFine(): AppError {
   return new AppError({
     code: 'GRAIN_TOO_FINE',
     publicMessage:
-      'total_readers counts each article once over all groups, but by=entity counts an article in every character it names. The model articles_readers_by_saga answers it: ask for by=saga&measure=total_readers, or for by=entity&measure=readers, whose groups do not add up.',
+      'GRAIN_TOO_FINE: total_readers counts each article once over all groups, but by=entity counts an article in every character it names. The model articles_readers_by_saga answers it: ask for by=saga&measure=total_readers, or for by=entity&measure=readers, whose groups do not add up.',
     errors: [
       {
         code: 'GRAIN_TOO_FINE',

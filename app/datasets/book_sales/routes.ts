@@ -48,6 +48,7 @@ export const routes: readonly DatasetRoute[] = [
       'At least one metric and one country. Two decimals, half to even; `std` is the sample standard deviation, null for one sale. A chosen country without a matching sale is answered with count 0, sum 0 and null for the rest; if no chosen country has one, the answer is NOTHING_MATCHES.',
     query,
     answer,
+    errors: ['METRIC_MISSING', 'COUNTRY_MISSING', 'YEAR_INVALID', 'NOTHING_MATCHES'],
     examples: [
       { query: 'mean=true&include_ar=true', summary: "Argentina's mean" },
       {
@@ -65,14 +66,14 @@ function plan(asked: Query): RoutePlan {
   if (metrics.length === 0) {
     throw new AppError({
       code: 'METRIC_MISSING',
-      publicMessage: `No metric was asked for. Add at least one of ${METRICS.map((metric) => `${metric}=true`).join(', ')}.`,
+      publicMessage: `METRIC_MISSING: no metric was asked for. Add at least one of ${METRICS.map((metric) => `${metric}=true`).join(', ')}.`,
     });
   }
   const countries = COUNTRIES.filter((country) => asked[countryFlag(country)] === 'true');
   if (countries.length === 0) {
     throw new AppError({
       code: 'COUNTRY_MISSING',
-      publicMessage: `No country was asked for. Add at least one of ${COUNTRIES.map((country) => `${countryFlag(country)}=true`).join(', ')}.`,
+      publicMessage: `COUNTRY_MISSING: no country was asked for. Add at least one of ${COUNTRIES.map((country) => `${countryFlag(country)}=true`).join(', ')}.`,
     });
   }
   const global = asked['global'] === 'true';
@@ -88,7 +89,7 @@ function readYear(value: unknown): number | undefined {
   if (typeof value === 'string' && YEAR.test(value)) return Number(value);
   throw new AppError({
     code: 'YEAR_INVALID',
-    publicMessage: 'year is not a year. Give four digits from 1000 to 2999, as in year=2024.',
+    publicMessage: 'YEAR_INVALID: year is not a year. Give four digits from 1000 to 2999, as in year=2024.',
     errors: [
       { code: 'YEAR_INVALID', parameter: 'year', expected: 'four digits from 1000 to 2999', got: String(value) },
     ],
@@ -133,7 +134,7 @@ function body(options: {
   if (rows.every((row) => BigInt(String(row['count'])) === 0n)) {
     throw new AppError({
       code: 'NOTHING_MATCHES',
-      publicMessage: `No sale matches: countries ${countries.join(', ')}${year === undefined ? '' : `, year ${year}`}. Choose another year or other countries of ${COUNTRIES.join(', ')}.`,
+      publicMessage: `NOTHING_MATCHES: no sale matches: countries ${countries.join(', ')}${year === undefined ? '' : `, year ${year}`}. Choose another year or other countries of ${COUNTRIES.join(', ')}.`,
     });
   }
   const groups = global ? [GLOBAL] : countries;

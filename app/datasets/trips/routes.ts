@@ -73,6 +73,7 @@ export const routes: readonly DatasetRoute[] = [
       'Ask for `region`, or for a box with all of `min_lon`, `min_lat`, `max_lon`, `max_lat` (edges included, both ends of a trip inside), never for both. A week without trips is answered with zeros and a null `boundingBox`.',
     query,
     answer,
+    errors: ['PARAMETER_MISSING'],
     examples: [
       { query: 'region=Turin&week=21&year=2018', summary: 'Turin in the week of 21 May 2018' },
       {
@@ -93,7 +94,7 @@ function plan(asked: Readonly<Record<string, unknown>>): RoutePlan {
       'week',
       `1 to ${isoWeeksInYear(year)}`,
       asked['week'],
-      `The ISO year ${year} has no week ${week}: it has ${isoWeeksInYear(year)}. Ask for week 1 of ${year + 1}.`,
+      `the ISO year ${year} has no week ${week}: it has ${isoWeeksInYear(year)}. Ask for week 1 of ${year + 1}.`,
     );
   }
   const bounds = isoWeekBounds(year, week);
@@ -140,8 +141,8 @@ function readPlace(asked: Readonly<Record<string, unknown>>): Place {
   if (missing.length > 0) {
     const message =
       given.length === 0
-        ? `Neither a region nor a box was asked for. Add region=Turin, or all of ${BOX_PARAMETERS.join(', ')}.`
-        : `A box needs all four edges; ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing.`;
+        ? `PARAMETER_MISSING: neither a region nor a box was asked for. Add region=Turin, or all of ${BOX_PARAMETERS.join(', ')}.`
+        : `PARAMETER_MISSING: a box needs all four edges; ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing.`;
     throw new AppError({
       code: 'PARAMETER_MISSING',
       publicMessage: message,
@@ -226,10 +227,10 @@ function day(atMs: number): string {
   return new Date(atMs).toISOString().slice(0, 10);
 }
 
-function invalid(parameter: string, expected: string, got: unknown, publicMessage: string): AppError {
+function invalid(parameter: string, expected: string, got: unknown, message: string): AppError {
   return new AppError({
     code: 'PARAMETER_INVALID',
-    publicMessage,
+    publicMessage: `PARAMETER_INVALID: ${message}`,
     errors: [{ code: 'PARAMETER_INVALID', parameter, expected, got: String(got) }],
   });
 }
