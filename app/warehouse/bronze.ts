@@ -63,7 +63,10 @@ export class Bronze {
   /** Audit entries above this ordinal; undefined when there are none. */
   sealAudit(session: DuckdbSession, afterOrdinal: number): Promise<SealedFile | undefined> {
     return session.exclusive(async (sql) => {
-      const [found] = await sql.rows('SELECT count(*)::DOUBLE AS entries, max(ordinal)::DOUBLE AS last FROM custody.audit WHERE ordinal > $1', [BigInt(afterOrdinal)]);
+      const [found] = await sql.rows(
+        'SELECT count(*)::DOUBLE AS entries, max(ordinal)::DOUBLE AS last FROM custody.audit WHERE ordinal > $1',
+        [BigInt(afterOrdinal)],
+      );
       if (found === undefined || found.entries === 0) return undefined;
       const lastOrdinal = Number(found.last);
       const select = `SELECT * FROM custody.audit WHERE ordinal > ${afterOrdinal} AND ordinal <= ${lastOrdinal} ORDER BY ordinal`;
@@ -95,7 +98,12 @@ export class Bronze {
   }
 
   async #sealDataset(sql: Sql, messages: readonly SealableMessage[]): Promise<readonly SealedFile[]> {
-    const lines = messages.map(({ settleOrder, sequence, late, data }) => ({ order: settleOrder, sequence, late, data }));
+    const lines = messages.map(({ settleOrder, sequence, late, data }) => ({
+      order: settleOrder,
+      sequence,
+      late,
+      data,
+    }));
     return withWorkFile({ dir: this.#options.workDir, lines }, async (file) => {
       await sql.run(`CREATE OR REPLACE TEMP TABLE sealing AS ${sealedRows(readBodiesAsText(file))}`);
       const days = await sql.rows(
@@ -122,7 +130,10 @@ export class Bronze {
     });
   }
 
-  async #place(sql: Sql, { select, folder }: { readonly select: string; readonly folder: string }): Promise<Pick<SealedFile, 'hash' | 'path' | 'bytes' | 'rows'>> {
+  async #place(
+    sql: Sql,
+    { select, folder }: { readonly select: string; readonly folder: string },
+  ): Promise<Pick<SealedFile, 'hash' | 'path' | 'bytes' | 'rows'>> {
     const temporary = join(this.#options.workDir, `${randomUUID()}.parquet`);
     await sql.run(`COPY (${select}) TO ${literal(temporary)} (FORMAT parquet, COMPRESSION zstd)`);
     const [counted] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM read_parquet(${literal(temporary)})`);
@@ -147,7 +158,8 @@ const NO_MESSAGES = { messages: 0, firstSettleOrder: 0, lastSettleOrder: 0, last
 function sealedRows(read: string): string {
   const header =
     'o AS settle_order, s AS sequence, l AS late, e."messageId" AS message_id, e.dataset AS dataset, e."requestId" AS request_id, e."apiKeyId" AS api_key_id, e."contractVersion" AS contract_version, e."receivedAt" AS received_at';
-  const own = 'settle_order, sequence, late, message_id, dataset, request_id, api_key_id, contract_version, received_at';
+  const own =
+    'settle_order, sequence, late, message_id, dataset, request_id, api_key_id, contract_version, received_at';
   return `WITH messages AS (SELECT ${header}, e."rows" AS "rows", e."rejects" AS rejects FROM ${read}),
     parts AS (
       SELECT ${own}, 'row' AS kind, r."index" AS "index", r."eventId" AS event_id, r.body::VARCHAR AS body, NULL::VARCHAR AS code,
@@ -193,7 +205,14 @@ export async function registerFiles(sql: Sql, files: readonly SealedFile[]): Pro
   const known = await registeredHashes(sql);
   for (const file of files) {
     if (known.has(file.hash)) continue;
-    const numbers = [file.messages, file.rows, file.bytes, file.firstSettleOrder, file.lastSettleOrder, file.lastOrdinal];
+    const numbers = [
+      file.messages,
+      file.rows,
+      file.bytes,
+      file.firstSettleOrder,
+      file.lastSettleOrder,
+      file.lastOrdinal,
+    ];
     await sql.run('INSERT INTO custody.bronze_files VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
       file.hash,
       file.kind,

@@ -18,15 +18,24 @@ export async function insertAudit(sql: Sql, entries: readonly AuditRow[]): Promi
   if (entries.length === 0) return;
   const shape =
     '[{"ordinal":"BIGINT","id":"UUID","at":"TIMESTAMP","step":"VARCHAR","actor":"VARCHAR","dataset":"VARCHAR","source":"VARCHAR","target":"VARCHAR","startedAt":"TIMESTAMP","endedAt":"TIMESTAMP","read":"BIGINT","stored":"BIGINT","rejected":"BIGINT","outcome":"VARCHAR","error":"VARCHAR"}]';
-  await sql.run(`INSERT INTO custody.audit SELECT unnest(m) FROM (SELECT unnest(from_json($1, '${shape}')) AS m)`, [JSON.stringify(entries)]);
+  await sql.run(`INSERT INTO custody.audit SELECT unnest(m) FROM (SELECT unnest(from_json($1, '${shape}')) AS m)`, [
+    JSON.stringify(entries),
+  ]);
 }
 
-export async function auditPage(sql: Sql, page: { readonly dataset?: string; readonly step?: string; readonly limit: number; readonly after?: string }): Promise<readonly AuditEntry[]> {
+export async function auditPage(
+  sql: Sql,
+  page: { readonly dataset?: string; readonly step?: string; readonly limit: number; readonly after?: string },
+): Promise<readonly AuditEntry[]> {
   const conditions = new Conditions();
   conditions.equal('dataset', page.dataset);
   conditions.equal('step', page.step);
   if (page.after !== undefined) {
-    conditions.add((id) => `(happened_at, ordinal) < (SELECT (happened_at, ordinal) FROM custody.audit WHERE id = try_cast(${id} AS UUID))`, page.after);
+    conditions.add(
+      (id) =>
+        `(happened_at, ordinal) < (SELECT (happened_at, ordinal) FROM custody.audit WHERE id = try_cast(${id} AS UUID))`,
+      page.after,
+    );
   }
   const rows = await sql.rows(
     `SELECT replace(id::VARCHAR, '-', '') AS id, ${instant('happened_at', 'at')}, step, actor, dataset, source, target, ${instant('started_at', 'startedAt')},
@@ -60,7 +69,13 @@ const QUARANTINE_ID = /^([0-9a-f]{32})-(\d{1,9})$/;
 
 export async function quarantinePage(
   sql: Sql,
-  page: { readonly dataset?: string; readonly code?: string; readonly requestId?: string; readonly limit: number; readonly after?: string },
+  page: {
+    readonly dataset?: string;
+    readonly code?: string;
+    readonly requestId?: string;
+    readonly limit: number;
+    readonly after?: string;
+  },
 ): Promise<readonly QuarantinedRow[]> {
   const conditions = new Conditions();
   conditions.equal('dataset', page.dataset);

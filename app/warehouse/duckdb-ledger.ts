@@ -14,7 +14,9 @@ const ID_LIST = "(SELECT unnest(string_split($1, ',')::UUID[]))";
 
 export async function heldIds(sql: Sql, messageIds: readonly string[]): Promise<ReadonlySet<string>> {
   if (messageIds.length === 0) return new Set();
-  const rows = await sql.rows(`SELECT ${HEX} AS id FROM custody.ledger WHERE message_id IN ${ID_LIST}`, [messageIds.join(',')]);
+  const rows = await sql.rows(`SELECT ${HEX} AS id FROM custody.ledger WHERE message_id IN ${ID_LIST}`, [
+    messageIds.join(','),
+  ]);
   return new Set(rows.map(({ id }) => String(id)));
 }
 
@@ -26,7 +28,12 @@ export async function heldIds(sql: Sql, messageIds: readonly string[]): Promise<
 export async function heldMessages(sql: Sql, messages: readonly StorableMessage[]): Promise<ReadonlySet<string>> {
   const late = messages.filter((message) => message.late);
   const own = messages.filter((message) => !message.late);
-  const held = new Set(await heldIds(sql, late.map(({ envelope }) => envelope.messageId)));
+  const held = new Set(
+    await heldIds(
+      sql,
+      late.map(({ envelope }) => envelope.messageId),
+    ),
+  );
   if (own.length === 0) return held;
   let first = Number.POSITIVE_INFINITY;
   let last = Number.NEGATIVE_INFINITY;
@@ -87,7 +94,10 @@ export interface Accounting {
 }
 
 /** Inside one transaction of the caller: every term is of the same moment. `datasets`: every one with a silver table. */
-export async function takeAccounting(sql: Sql, options: { readonly cut: number; readonly messageIds: readonly string[]; readonly datasets: readonly string[] }): Promise<Accounting> {
+export async function takeAccounting(
+  sql: Sql,
+  options: { readonly cut: number; readonly messageIds: readonly string[]; readonly datasets: readonly string[] },
+): Promise<Accounting> {
   const { cut, messageIds, datasets } = options;
   const sums = await sql.rows(
     `SELECT dataset, coalesce(sum(accepted) FILTER (late), 0)::DOUBLE AS late, sum(len(duplicates))::DOUBLE AS duplicate,
@@ -114,11 +124,16 @@ export async function takeAccounting(sql: Sql, options: { readonly cut: number; 
 
 /** The first commit that holds a message beyond the cut: rows of earlier ones need not be asked. */
 async function commitsBeyond(sql: Sql, cut: number): Promise<number | undefined> {
-  const [row] = await sql.rows('SELECT min("commit")::DOUBLE AS first FROM custody.ledger WHERE sequence > $1', [BigInt(cut)]);
+  const [row] = await sql.rows('SELECT min("commit")::DOUBLE AS first FROM custody.ledger WHERE sequence > $1', [
+    BigInt(cut),
+  ]);
   return typeof row?.first === 'number' ? row.first : undefined;
 }
 
-async function storedRows(sql: Sql, { dataset, cut, beyond }: { readonly dataset: string; readonly cut: number; readonly beyond: number | undefined }): Promise<number> {
+async function storedRows(
+  sql: Sql,
+  { dataset, cut, beyond }: { readonly dataset: string; readonly cut: number; readonly beyond: number | undefined },
+): Promise<number> {
   const table = silverTable(dataset);
   const [all] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM ${table}`);
   if (beyond === undefined) return Number(all?.rows);
@@ -138,7 +153,10 @@ async function quarantinedRows(sql: Sql, cut: number): Promise<ReadonlyMap<strin
   return new Map(rows.map((row) => [String(row.dataset), Number(row.rows)]));
 }
 
-export async function takeCounts(sql: Sql, datasets: readonly string[]): Promise<ReadonlyMap<string, Omit<DatasetCounts, 'lastCommitAtMs'>>> {
+export async function takeCounts(
+  sql: Sql,
+  datasets: readonly string[],
+): Promise<ReadonlyMap<string, Omit<DatasetCounts, 'lastCommitAtMs'>>> {
   const apart = await sql.rows(
     `SELECT dataset, count(*) FILTER (origin = 'pipeline')::DOUBLE AS quarantined, count(*) FILTER (origin = 'request')::DOUBLE AS rejected
      FROM custody.quarantine GROUP BY dataset`,
@@ -147,7 +165,11 @@ export async function takeCounts(sql: Sql, datasets: readonly string[]): Promise
   for (const dataset of datasets) {
     const [stored] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM ${silverTable(dataset)}`);
     const row = apart.find((one) => one.dataset === dataset);
-    counts.set(dataset, { stored: Number(stored?.rows), quarantined: Number(row?.quarantined ?? 0), rejected: Number(row?.rejected ?? 0) });
+    counts.set(dataset, {
+      stored: Number(stored?.rows),
+      quarantined: Number(row?.quarantined ?? 0),
+      rejected: Number(row?.rejected ?? 0),
+    });
   }
   return counts;
 }
@@ -199,12 +221,17 @@ export async function takeRequestOutcome(sql: Sql, requestId: string): Promise<R
 }
 
 /** Rows that are not stored, by index. */
-export async function takeRequestRows(sql: Sql, requestId: string, page: { readonly afterIndex: number; readonly limit: number }): Promise<readonly RowOutcome[]> {
+export async function takeRequestRows(
+  sql: Sql,
+  requestId: string,
+  page: { readonly afterIndex: number; readonly limit: number },
+): Promise<readonly RowOutcome[]> {
   const messages = await requestMessages(sql, requestId);
   if (messages === undefined) return [];
   const { ids, row } = messages;
   const bounds = `"commit" BETWEEN $2 AND $3 AND message_id IN ${ID_LIST}`;
-  const listed = (list: string, state: string): string => `SELECT unnest(${list}) AS "index", '${state}' AS state, NULL AS code, NULL AS pointer FROM custody.ledger WHERE ${bounds}`;
+  const listed = (list: string, state: string): string =>
+    `SELECT unnest(${list}) AS "index", '${state}' AS state, NULL AS code, NULL AS pointer FROM custody.ledger WHERE ${bounds}`;
   const rows = await sql.rows(
     `SELECT "index", state, code, pointer FROM (
        ${listed('duplicates', 'duplicate')} UNION ALL ${listed('erased', 'erased')} UNION ALL ${listed('expired', 'expired')}

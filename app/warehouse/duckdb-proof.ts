@@ -57,13 +57,19 @@ export async function takeProof(sql: Sql, { datasets, messages }: ProofOptions):
   return proofs;
 }
 
-async function silverProof(sql: Sql, dataset: string, where: string): Promise<Pick<DatasetProof, 'stored' | 'sums' | 'fingerprint'>> {
+async function silverProof(
+  sql: Sql,
+  dataset: string,
+  where: string,
+): Promise<Pick<DatasetProof, 'stored' | 'sums' | 'fingerprint'>> {
   const columns = await sql.rows(
     "SELECT column_name AS name, data_type AS type FROM duckdb_columns() WHERE schema_name = 'silver' AND table_name = $1 AND column_name <> '_commit' ORDER BY column_index",
     [dataset],
   );
   const names = columns.map(({ name }) => quoted(String(name)));
-  const summed = columns.filter(({ name, type }) => /^(BIGINT|DECIMAL)/.test(String(type)) && !String(name).startsWith('_')).map(({ name }) => String(name));
+  const summed = columns
+    .filter(({ name, type }) => /^(BIGINT|DECIMAL)/.test(String(type)) && !String(name).startsWith('_'))
+    .map(({ name }) => String(name));
   const sums = summed.map((name) => `, coalesce(sum(${quoted(name)}), 0)::VARCHAR AS ${quoted(name)}`).join('');
   const [row] = await sql.rows(
     `SELECT count(*)::DOUBLE AS _stored, ${fingerprint(names.join(', '))} AS _fingerprint${sums} FROM silver.${quoted(dataset)} WHERE ${where}`,

@@ -6,7 +6,7 @@
  * more than looking for duplicates in the partitions that a batch touches.
  */
 import type { Contract, Field, GoldModel } from '../datasets/contract.ts';
-import { literal, quoted, type Sql } from './duckdb-session.ts';
+import { literal, quoted, type Sql, StartError } from './duckdb-session.ts';
 
 export interface Column {
   readonly name: string;
@@ -37,7 +37,9 @@ export function silverTable(dataset: string): string {
 
 /** How a body's JSON is read: `STRUCT("a" BIGINT, …)`, with points still as text. */
 export function bodyStruct(fields: Readonly<Record<string, Field>>): string {
-  const members = Object.entries(fields).map(([name, field]) => `${quoted(name)} ${field.type === 'point' ? 'VARCHAR' : typeOf(field)}`);
+  const members = Object.entries(fields).map(
+    ([name, field]) => `${quoted(name)} ${field.type === 'point' ? 'VARCHAR' : typeOf(field)}`,
+  );
   return `STRUCT(${members.join(', ')})`;
 }
 
@@ -47,7 +49,8 @@ export function columnExpressions(fields: Readonly<Record<string, Field>>, struc
     const value = `${struct}.${quoted(name)}`;
     if (field.type !== 'point') return [`${value} AS ${quoted(name)}`];
     // `POINT (lon lat)`: the text is canonical, so its two numbers stand between the brackets.
-    const part = (index: number): string => `CAST(split_part(trim(substr(${value}, 7), '() '), ' ', ${index}) AS DOUBLE)`;
+    const part = (index: number): string =>
+      `CAST(split_part(trim(substr(${value}, 7), '() '), ' ', ${index}) AS DOUBLE)`;
     return [`${part(1)} AS ${quoted(`${name}_lon`)}`, `${part(2)} AS ${quoted(`${name}_lat`)}`];
   });
 }
@@ -102,15 +105,7 @@ const CUSTODY_TABLES = [
     first_settle_order BIGINT, last_settle_order BIGINT, last_ordinal BIGINT)`,
 ] as const;
 
-/** The stored table is not what the contract says. Carries what differs and the remedy. */
-export class SchemaError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'SchemaError';
-  }
-}
-
-/** Makes what is missing, refuses what differs. True when anything was made. Throws SchemaError. */
+/** Makes what is missing, refuses what differs. True when anything was made. Throws StartError. */
 export async function prepareSchema(sql: Sql, contracts: ReadonlyMap<string, Contract>): Promise<boolean> {
   const present = await tablesPresent(sql);
   let made = false;
@@ -138,7 +133,9 @@ function silverColumns(contract: Contract): readonly Column[] {
 }
 
 async function tablesPresent(sql: Sql): Promise<ReadonlySet<string>> {
-  const rows = await sql.rows("SELECT schema_name || '.' || table_name AS name FROM duckdb_tables() WHERE NOT internal");
+  const rows = await sql.rows(
+    "SELECT schema_name || '.' || table_name AS name FROM duckdb_tables() WHERE NOT internal",
+  );
   return new Set(rows.map(({ name }) => String(name)));
 }
 
@@ -151,14 +148,19 @@ async function compareTable(sql: Sql, contract: Contract): Promise<void> {
   const expected = silverColumns(contract)
     .map(({ name, type }) => `${name} ${plainType(type)}`)
     .join(', ');
-  const [version] = await sql.rows('SELECT max(contract_version) AS version FROM custody.datasets WHERE dataset = $1', [contract.name]);
+  const [version] = await sql.rows('SELECT max(contract_version) AS version FROM custody.datasets WHERE dataset = $1', [
+    contract.name,
+  ]);
   if (stored === expected) {
     if (Number(version?.version) !== contract.version) {
-      await sql.run('UPDATE custody.datasets SET contract_version = $2 WHERE dataset = $1', [contract.name, contract.version]);
+      await sql.run('UPDATE custody.datasets SET contract_version = $2 WHERE dataset = $1', [
+        contract.name,
+        contract.version,
+      ]);
     }
     return;
   }
-  throw new SchemaError(
+  throw new StartError(
     `silver.${contract.name} was made for version ${version?.version} of its contract and has (${stored}); version ${contract.version} says (${expected}). Run npm run warehouse:rebuild, or go back to the old contract.`,
   );
 }

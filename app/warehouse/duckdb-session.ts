@@ -176,8 +176,11 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function warehouseError(error: unknown, onBroken: (error: unknown) => void): AppError {
-  if (error instanceof AppError) return error;
+/** Stops the start, with a message for the person who starts it. */
+export class StartError extends Error {}
+
+function warehouseError(error: unknown, onBroken: (error: unknown) => void): Error {
+  if (error instanceof AppError || error instanceof StartError) return error;
   if (isBroken(error)) onBroken(error);
   return unavailable(kindOf(error));
 }

@@ -9,25 +9,32 @@ import { silverTable } from './duckdb-schema.ts';
 import { literal, type Sql } from './duckdb-session.ts';
 
 /** Every row of the messages that came with sample data and is still here, as tombstones. */
-export function sampleTombstones(options: { readonly datasets: readonly string[]; readonly commitNumber: number }): string {
+export function sampleTombstones(options: {
+  readonly datasets: readonly string[];
+  readonly commitNumber: number;
+}): string {
   const { datasets, commitNumber } = options;
   const ids = "(SELECT message_id FROM custody.ledger WHERE api_key_id = 'sample')";
   const parts = datasets.map(
-    (dataset) => `SELECT ${literal(dataset)} AS dataset, _message_id AS message_id, _index AS "index" FROM ${silverTable(dataset)} WHERE _message_id IN ${ids}`,
+    (dataset) =>
+      `SELECT ${literal(dataset)} AS dataset, _message_id AS message_id, _index AS "index" FROM ${silverTable(dataset)} WHERE _message_id IN ${ids}`,
   );
   parts.push(`SELECT dataset, message_id, "index" FROM custody.quarantine WHERE message_id IN ${ids}`);
   return `SELECT *, 'erased' AS reason, ${commitNumber}::BIGINT AS "commit" FROM (${parts.join(' UNION ALL ')}) ORDER BY dataset, message_id, "index"`;
 }
 
 /** Carries tombstones out, inside the caller's transaction. Twice is as good as once. Answers the rows removed. */
-export async function applyTombstones(sql: Sql, options: { readonly path: string; readonly datasets: readonly string[] }): Promise<number> {
+export async function applyTombstones(
+  sql: Sql,
+  options: { readonly path: string; readonly datasets: readonly string[] },
+): Promise<number> {
   await sql.run(`CREATE OR REPLACE TEMP TABLE tombstones AS SELECT * FROM read_parquet(${literal(options.path)})`);
   const here = options.datasets.map(
     (dataset) => `SELECT _message_id AS message_id, _index AS "index", true AS stored FROM ${silverTable(dataset)}
       WHERE _message_id IN (SELECT message_id FROM tombstones WHERE dataset = ${literal(dataset)})`,
   );
   here.push(
-    "SELECT message_id, \"index\", false FROM custody.quarantine WHERE origin = 'pipeline' AND message_id IN (SELECT message_id FROM tombstones)",
+    'SELECT message_id, "index", false FROM custody.quarantine WHERE origin = \'pipeline\' AND message_id IN (SELECT message_id FROM tombstones)',
   );
   await sql.run(
     `CREATE OR REPLACE TEMP TABLE going AS SELECT t.message_id, t."index", t.reason, h.stored
@@ -47,7 +54,9 @@ export async function applyTombstones(sql: Sql, options: { readonly path: string
       `DELETE FROM ${silverTable(dataset)} s USING tombstones t WHERE t.dataset = ${literal(dataset)} AND s._message_id = t.message_id AND s._index = t."index"`,
     );
   }
-  await sql.run('DELETE FROM custody.quarantine q USING tombstones t WHERE q.message_id = t.message_id AND q."index" = t."index"');
+  await sql.run(
+    'DELETE FROM custody.quarantine q USING tombstones t WHERE q.message_id = t.message_id AND q."index" = t."index"',
+  );
   const [counted] = await sql.rows('SELECT count(*)::DOUBLE AS "rows" FROM going');
   return Number(counted?.rows);
 }

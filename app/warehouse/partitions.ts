@@ -66,7 +66,11 @@ export class Partitions {
 
   version(dataset: string, range: TimeRange): PartitionsVersion {
     const commit = this.#newestIn(dataset, range);
-    return { generation: this.#generation, commitNumber: commit?.commitNumber ?? 0, committedAtMs: commit?.committedAtMs };
+    return {
+      generation: this.#generation,
+      commitNumber: commit?.commitNumber ?? 0,
+      committedAtMs: commit?.committedAtMs,
+    };
   }
 
   #newestIn(dataset: string, { fromMs, toMs }: TimeRange): Commit | undefined {

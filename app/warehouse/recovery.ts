@@ -11,7 +11,7 @@ import type { DuckDBInstance } from '@duckdb/node-api';
 import type { EnvelopeReject, EnvelopeRow } from '../bus/envelope.ts';
 import type { Contract } from '../datasets/contract.ts';
 import { type BronzeFile, type Bronze, hashOf, registeredHashes, registerFiles } from './bronze.ts';
-import { type DuckdbSession, kindOf, literal, type Sql, type SqlRow } from './duckdb-session.ts';
+import { type DuckdbSession, kindOf, literal, type Sql, type SqlRow, StartError } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
 import { applyTombstones } from './erasure.ts';
 import type { StorableMessage } from './warehouse.ts';
@@ -23,11 +23,26 @@ const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 
 export type RecoveryProgress =
   | { readonly kind: 'set_aside'; readonly path: string; readonly reason: string }
-  | { readonly kind: 'replaying'; readonly files: number; readonly filesDone: number; readonly messages: number; readonly rows: number }
+  | {
+      readonly kind: 'replaying';
+      readonly files: number;
+      readonly filesDone: number;
+      readonly messages: number;
+      readonly rows: number;
+    }
+  | {
+      readonly kind: 'replayed';
+      readonly files: number;
+      readonly messages: number;
+      readonly rows: number;
+      readonly erased: number;
+      readonly durationMs: number;
+    }
+  /** No contract has this name any more: its files stay as they are. */
   | { readonly kind: 'skipped'; readonly dataset: string; readonly files: number };
 
 /** Bronze itself is damaged. Nothing is guessed: a person restores the file from a backup. */
-export class BronzeError extends Error {}
+export class BronzeError extends StartError {}
 
 export interface OpenedFile {
   readonly instance: DuckDBInstance;
@@ -85,7 +100,9 @@ async function sizeOf(path: string): Promise<number | undefined> {
 async function readToTheEnd(instance: DuckDBInstance): Promise<void> {
   const connection = await instance.connect();
   try {
-    const tables = await connection.runAndReadAll("SELECT format('{}.\"{}\"', schema_name, table_name) FROM duckdb_tables() WHERE NOT internal");
+    const tables = await connection.runAndReadAll(
+      'SELECT format(\'{}."{}"\', schema_name, table_name) FROM duckdb_tables() WHERE NOT internal',
+    );
     for (const [table] of tables.getRows()) await connection.run(`SELECT bit_xor(hash(t)) FROM ${String(table)} t`);
   } finally {
     connection.closeSync();
@@ -122,7 +139,10 @@ export async function replayBronze(options: ReplayOptions): Promise<Replayed> {
   for (const file of pending) await requireIntact(file);
   await replay.audit(pending.filter(({ kind }) => kind === 'audit'));
   const tombstones = files.filter(({ kind }) => kind === 'tombstones');
-  await replay.rows(pending.filter(({ kind }) => kind === 'rows'), tombstones);
+  await replay.rows(
+    pending.filter(({ kind }) => kind === 'rows'),
+    tombstones,
+  );
   await replay.register(pending.filter(({ kind }) => kind === 'tombstones'));
   return replay.totals;
 }
@@ -130,7 +150,9 @@ export async function replayBronze(options: ReplayOptions): Promise<Replayed> {
 async function requireIntact({ path, hash }: BronzeFile): Promise<void> {
   const found = await hashOf(path);
   if (found === hash) return;
-  throw new BronzeError(`${path}: its content has the hash ${found}. The file is damaged: restore it from a backup, or move it away and lose the rows in it.`);
+  throw new BronzeError(
+    `${path}: its content has the hash ${found}. The file is damaged: restore it from a backup, or move it away and lose the rows in it.`,
+  );
 }
 
 class Replay {
@@ -185,7 +207,11 @@ class Replay {
   }
 
   /** Messages in the order of their decisions; before each, the erasures that were decided before it. */
-  async #cluster(options: { readonly dataset: string; readonly files: readonly BronzeFile[]; readonly waiting: CommitRange[] }): Promise<void> {
+  async #cluster(options: {
+    readonly dataset: string;
+    readonly files: readonly BronzeFile[];
+    readonly waiting: CommitRange[];
+  }): Promise<void> {
     const { dataset, files, waiting } = options;
     let batch: StorableMessage[] = [];
     let bytes = 0;
@@ -209,7 +235,10 @@ class Replay {
     await flush();
   }
 
-  async *#messagesIn(dataset: string, files: readonly BronzeFile[]): AsyncIterable<{ readonly commit: number; readonly message: StorableMessage }> {
+  async *#messagesIn(
+    dataset: string,
+    files: readonly BronzeFile[],
+  ): AsyncIterable<{ readonly commit: number; readonly message: StorableMessage }> {
     // The session is not held while the batches are stored: its connection is used by nothing else during a replay.
     const stream = await this.#options.reader.exclusive(async (sql) => sql.stream(messagesSql(dataset, files)));
     for await (const rows of stream) for (const row of rows) yield messageOf(row);
@@ -217,7 +246,9 @@ class Replay {
 
   async #bury(file: BronzeFile): Promise<void> {
     const { writer, datasets } = this.#options;
-    this.#erased += await writer.exclusive((sql) => sql.transaction(() => applyTombstones(sql, { path: file.path, datasets })));
+    this.#erased += await writer.exclusive((sql) =>
+      sql.transaction(() => applyTombstones(sql, { path: file.path, datasets })),
+    );
   }
 
   async register(files: readonly BronzeFile[]): Promise<void> {
@@ -226,7 +257,13 @@ class Replay {
       for (const file of files) await registerFiles(sql, [{ ...file, ...(await factsOf(sql, file)) }]);
     });
     this.#filesDone += files.length;
-    onProgress({ kind: 'replaying', files: this.#files, filesDone: this.#filesDone, messages: this.#messages, rows: this.#rows });
+    onProgress({
+      kind: 'replaying',
+      files: this.#files,
+      filesDone: this.#filesDone,
+      messages: this.#messages,
+      rows: this.#rows,
+    });
   }
 }
 

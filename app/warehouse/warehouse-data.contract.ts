@@ -20,7 +20,15 @@ export const orders: Contract = {
   fields: {
     order_id: { type: 'string', description: 'Key.', example: 'a' },
     ordered_at: { type: 'timestamp', description: 'Event.', example: '2024-01-01T00:00:00Z' },
-    amount: { type: 'decimal', precision: 12, scale: 2, min: '0', max: '9999999.99', description: 'Money.', example: '1.50' },
+    amount: {
+      type: 'decimal',
+      precision: 12,
+      scale: 2,
+      min: '0',
+      max: '9999999.99',
+      description: 'Money.',
+      example: '1.50',
+    },
     units: { type: 'integer', min: 0, max: 9_007_199_254_740_991, description: 'Many.', example: 1, optional: true },
     weight: { type: 'float', min: 0, max: 1e9, description: 'Mass.', example: 0.1, optional: true },
     gift: { type: 'boolean', description: 'Wrapped.', example: true, optional: true },
@@ -31,7 +39,13 @@ export const orders: Contract = {
   identity: { kind: 'key', fields: ['order_id'] },
   eventDate: 'ordered_at',
   gold: {
-    by_gift: { kind: 'aggregate', description: 'By gift.', measures: ['count', 'sum:amount', 'p50:units'], by: ['gift'], bucket: 'ordered_at:day' },
+    by_gift: {
+      kind: 'aggregate',
+      description: 'By gift.',
+      measures: ['count', 'sum:amount', 'p50:units'],
+      by: ['gift'],
+      bucket: 'ordered_at:day',
+    },
   },
 };
 
@@ -51,13 +65,23 @@ export const notes: Contract = {
     derive: ({ text }: Row): Row => {
       const words = String(text).split(' ');
       if (words.includes('unspeakable')) throw new Error('derive failed');
-      return { length: String(text).length, words: [...new Set(words)].map((name) => ({ name, count: words.filter((word) => word === name).length })) };
+      return {
+        length: String(text).length,
+        words: [...new Set(words)].map((name) => ({ name, count: words.filter((word) => word === name).length })),
+      };
     },
   },
   identity: { kind: 'occurrence' },
   eventDate: 'written_on',
   gold: {
-    words: { kind: 'fact', description: 'Words.', list: 'words', nameColumn: 'word', countColumn: 'word_count', columns: ['written_on'] },
+    words: {
+      kind: 'fact',
+      description: 'Words.',
+      list: 'words',
+      nameColumn: 'word',
+      countColumn: 'word_count',
+      columns: ['written_on'],
+    },
     vocabulary: { kind: 'dimension', description: 'Words.', field: 'words', column: 'word' },
     texts: { kind: 'dimension', description: 'Texts.', field: 'text', column: 'text' },
   },
@@ -113,7 +137,15 @@ export function message(options: MessageOptions): StorableMessage {
   return { envelope, data: Buffer.from(JSON.stringify(envelope)), sequence, late: options.late ?? false };
 }
 
-const REJECT = { code: 'FIELD_TYPE', pointer: '/amount', expected: 'decimal', got: 'x', body: '{"amount":"x"}', bodyBytes: 14, bodyHash: 'abc' } as const;
+const REJECT = {
+  code: 'FIELD_TYPE',
+  pointer: '/amount',
+  expected: 'decimal',
+  got: 'x',
+  body: '{"amount":"x"}',
+  bodyBytes: 14,
+  bodyHash: 'abc',
+} as const;
 
 export function sealable(messages: readonly StorableMessage[], firstSettleOrder = 1): readonly SealableMessage[] {
   return messages.map(({ envelope, data, sequence: at, late }, index) => ({

@@ -16,7 +16,12 @@ export interface OpenOptions {
 }
 
 const BUDGET = { timeoutMs: 5_000, rowsMax: 1_000 } as const;
-const ALL_ORDERS: RecordsQuery = { dataset: 'orders', where: [], limit: 100, order: { field: 'order_id', descending: false } };
+const ALL_ORDERS: RecordsQuery = {
+  dataset: 'orders',
+  where: [],
+  limit: 100,
+  order: { field: 'order_id', descending: false },
+};
 const COUNT: AggregateQuery = {
   dataset: 'orders',
   where: [],
@@ -91,7 +96,12 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
         assert.equal(again.datasets['orders']?.stored, 1);
         const onlyReplays = await warehouse.store([one]);
         assert.equal(onlyReplays.commitNumber, again.commitNumber);
-        assert.deepEqual((await warehouse.counts())['orders'], { stored: 3, quarantined: 0, rejected: 1, lastCommitAtMs: again.committedAtMs });
+        assert.deepEqual((await warehouse.counts())['orders'], {
+          stored: 3,
+          quarantined: 0,
+          rejected: 1,
+          lastCommitAtMs: again.committedAtMs,
+        });
       });
 
       it('takes an equal row with a known key for a duplicate, and another one for a conflict', async () => {
@@ -109,16 +119,19 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
           rejectedByCode: {},
           replayedMessages: 0,
         });
-        const { data } = await warehouse.records({ ...ALL_ORDERS, where: [{ field: 'order_id', op: 'eq', values: ['b'] }] }, BUDGET);
-        assert.deepEqual(data.map((row) => row['units']), [1]);
-        const apart = await warehouse.quarantine({ limit: 10, code: 'KEY_CONFLICT' });
-        assert.deepEqual(
-          apart.map((row) => [row.origin, row.index, JSON.parse(row.body)]).sort(),
-          [
-            ['pipeline', 1, order('b', { units: 2 }).body],
-            ['pipeline', 4, order('c', { gift: true }).body],
-          ],
+        const { data } = await warehouse.records(
+          { ...ALL_ORDERS, where: [{ field: 'order_id', op: 'eq', values: ['b'] }] },
+          BUDGET,
         );
+        assert.deepEqual(
+          data.map((row) => row['units']),
+          [1],
+        );
+        const apart = await warehouse.quarantine({ limit: 10, code: 'KEY_CONFLICT' });
+        assert.deepEqual(apart.map((row) => [row.origin, row.index, JSON.parse(row.body)]).sort(), [
+          ['pipeline', 1, order('b', { units: 2 }).body],
+          ['pipeline', 4, order('c', { gift: true }).body],
+        ]);
       });
 
       it('decides between rows of one batch by message order, then row index', async () => {
@@ -126,12 +139,21 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
           message({ rows: [order('z'), order('a', { units: 1 }), order('a', { units: 2 })] }),
           message({ rows: [order('a', { units: 3 })] }),
         ]);
-        const { data } = await warehouse.records({ ...ALL_ORDERS, where: [{ field: 'order_id', op: 'eq', values: ['a'] }] }, BUDGET);
-        assert.deepEqual(data.map((row) => row['units']), [1]);
+        const { data } = await warehouse.records(
+          { ...ALL_ORDERS, where: [{ field: 'order_id', op: 'eq', values: ['a'] }] },
+          BUDGET,
+        );
+        assert.deepEqual(
+          data.map((row) => row['units']),
+          [1],
+        );
       });
 
       it('keeps rows that the request rejected apart, outside the accepted ones', async () => {
-        const outcome = await warehouse.store([message({ rows: [order('a')], rejects: [{ code: 'FIELD_TYPE' }, { code: 'FIELD_RANGE' }] }), message({ rejects: [{}] })]);
+        const outcome = await warehouse.store([
+          message({ rows: [order('a')], rejects: [{ code: 'FIELD_TYPE' }, { code: 'FIELD_RANGE' }] }),
+          message({ rejects: [{}] }),
+        ]);
         assert.equal(outcome.datasets['orders']?.rejected, 3);
         assert.deepEqual(outcome.datasets['orders']?.rejectedByCode, { FIELD_TYPE: 2, FIELD_RANGE: 1 });
         const [row] = await warehouse.quarantine({ limit: 1, code: 'FIELD_RANGE' });
@@ -143,9 +165,19 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
 
       it('computes derived fields and shows them in gold views', async () => {
         await warehouse.store([message({ dataset: 'notes', rows: [note('so it is'), note('it is so so', 1)] })]);
-        const { data } = await warehouse.records({ dataset: 'notes', where: [], limit: 9, order: { field: 'length', descending: true } }, BUDGET);
-        assert.deepEqual(data.map((row) => row['length']), [11, 8]);
-        assert.deepEqual(data[1]?.['words'], [{ name: 'so', count: 1 }, { name: 'it', count: 1 }, { name: 'is', count: 1 }]);
+        const { data } = await warehouse.records(
+          { dataset: 'notes', where: [], limit: 9, order: { field: 'length', descending: true } },
+          BUDGET,
+        );
+        assert.deepEqual(
+          data.map((row) => row['length']),
+          [11, 8],
+        );
+        assert.deepEqual(data[1]?.['words'], [
+          { name: 'so', count: 1 },
+          { name: 'it', count: 1 },
+          { name: 'is', count: 1 },
+        ]);
         const words = await warehouse.aggregate(
           { ...COUNT, dataset: 'notes', model: 'words', measures: [{ fn: 'sum', field: 'word_count' }], by: ['word'] },
           BUDGET,
@@ -167,7 +199,11 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
           const good = message({ rows: [order('good')] });
           await assert.rejects(
             warehouse.store([good, one]),
-            (error) => error instanceof AppError && error.code === 'MESSAGE_FAILED' && !error.retryable && !String(error.detail).includes('many'),
+            (error) =>
+              error instanceof AppError &&
+              error.code === 'MESSAGE_FAILED' &&
+              !error.retryable &&
+              !String(error.detail).includes('many'),
           );
           assert.deepEqual(await warehouse.ledgerHolds([good.envelope.messageId]), new Set());
         }
@@ -198,7 +234,11 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
         assert.deepEqual(warehouse.version('orders', range), before);
         assert.equal(warehouse.version('orders', { fromMs: day('2024-01-02') }).commitNumber, second.commitNumber);
         assert.equal(warehouse.version('orders', {}).commitNumber, second.commitNumber);
-        assert.deepEqual(warehouse.version('orders', { toMs: day('2024-01-01') }), { generation: before.generation, commitNumber: 0, committedAtMs: undefined });
+        assert.deepEqual(warehouse.version('orders', { toMs: day('2024-01-01') }), {
+          generation: before.generation,
+          commitNumber: 0,
+          committedAtMs: undefined,
+        });
         assert.equal(warehouse.version('notes', {}).commitNumber, 0);
       });
 
@@ -248,7 +288,11 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
         await warehouse.store([message({ rows: [order('a')] })]);
         const requestId = 'request-1';
         const parts = [
-          message({ requestId, rows: [order('x'), order('a'), order('a', { units: 3 })], rejects: [{ code: 'FIELD_RANGE', pointer: '/units' }] }),
+          message({
+            requestId,
+            rows: [order('x'), order('a'), order('a', { units: 3 })],
+            rejects: [{ code: 'FIELD_RANGE', pointer: '/units' }],
+          }),
           message({ requestId, rows: [order('y')] }),
         ];
         for (const part of parts) await warehouse.store([part]);
@@ -266,15 +310,21 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
           { index: 1, state: 'duplicate' },
           { index: 2, state: 'quarantined', code: 'KEY_CONFLICT', pointer: '' },
         ]);
-        assert.deepEqual(await warehouse.requestRows(requestId, { afterIndex: 2, limit: 2 }), [{ index: 3, state: 'rejected', code: 'FIELD_RANGE', pointer: '/units' }]);
+        assert.deepEqual(await warehouse.requestRows(requestId, { afterIndex: 2, limit: 2 }), [
+          { index: 3, state: 'rejected', code: 'FIELD_RANGE', pointer: '/units' },
+        ]);
         assert.equal((await warehouse.requestOutcome('unknown')).accepted, 0);
         assert.deepEqual(await warehouse.requestRows('unknown', { afterIndex: -1, limit: 2 }), []);
       });
 
       it('pages through quarantine, newest first, with filters, and misses none', async () => {
-        for (const requestId of ['r1', 'r2']) await warehouse.store([message({ requestId, rejects: [{}, { code: 'FIELD_RANGE' }, {}] })]);
+        for (const requestId of ['r1', 'r2'])
+          await warehouse.store([message({ requestId, rejects: [{}, { code: 'FIELD_RANGE' }, {}] })]);
         const all = await warehouse.quarantine({ limit: 10 });
-        assert.deepEqual(all.map((row) => row.requestId), ['r2', 'r2', 'r2', 'r1', 'r1', 'r1']);
+        assert.deepEqual(
+          all.map((row) => row.requestId),
+          ['r2', 'r2', 'r2', 'r1', 'r1', 'r1'],
+        );
         const paged = [];
         let after: string | undefined;
         for (let page = 0; page < 3; page += 1) {
@@ -283,20 +333,64 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
           after = rows.at(-1)?.id;
         }
         assert.deepEqual(paged, all);
-        assert.equal((await warehouse.quarantine({ limit: 10, dataset: 'orders', code: 'FIELD_RANGE', requestId: 'r1' })).length, 1);
+        assert.equal(
+          (await warehouse.quarantine({ limit: 10, dataset: 'orders', code: 'FIELD_RANGE', requestId: 'r1' })).length,
+          1,
+        );
         assert.deepEqual(await warehouse.quarantine({ limit: 10, dataset: 'notes' }), []);
         assert.deepEqual(await warehouse.quarantine({ limit: 10, after: 'nonsense' }), []);
       });
 
       it('audits each commit by API key, and what else it is told', async () => {
-        await warehouse.store([message({ apiKeyId: 'k1', rows: [order('a'), order('a')] }), message({ apiKeyId: 'k2', rows: [order('b')], rejects: [{}] })]);
+        await warehouse.store([
+          message({ apiKeyId: 'k1', rows: [order('a'), order('a')] }),
+          message({ apiKeyId: 'k2', rows: [order('b')], rejects: [{}] }),
+        ]);
         const at = '2024-03-01T12:00:05.000Z';
-        await warehouse.writeAudit({ at, step: 'key.add', actor: 'admin', dataset: '', source: 'cli', target: 'k3', startedAt: at, endedAt: at, read: 0, stored: 0, rejected: 0, outcome: 'failed', error: 'STATE_UNAVAILABLE' });
+        await warehouse.writeAudit({
+          at,
+          step: 'key.add',
+          actor: 'admin',
+          dataset: '',
+          source: 'cli',
+          target: 'k3',
+          startedAt: at,
+          endedAt: at,
+          read: 0,
+          stored: 0,
+          rejected: 0,
+          outcome: 'failed',
+          error: 'STATE_UNAVAILABLE',
+        });
         const entries = await warehouse.audit({ limit: 10 });
-        assert.deepEqual(entries.map((entry) => entry.step), ['key.add', 'store', 'store']);
-        assert.deepEqual({ ...entries[0], id: '' }, { id: '', at, step: 'key.add', actor: 'admin', dataset: '', source: 'cli', target: 'k3', startedAt: at, endedAt: at, read: 0, stored: 0, rejected: 0, outcome: 'failed', error: 'STATE_UNAVAILABLE' });
+        assert.deepEqual(
+          entries.map((entry) => entry.step),
+          ['key.add', 'store', 'store'],
+        );
+        assert.deepEqual(
+          { ...entries[0], id: '' },
+          {
+            id: '',
+            at,
+            step: 'key.add',
+            actor: 'admin',
+            dataset: '',
+            source: 'cli',
+            target: 'k3',
+            startedAt: at,
+            endedAt: at,
+            read: 0,
+            stored: 0,
+            rejected: 0,
+            outcome: 'failed',
+            error: 'STATE_UNAVAILABLE',
+          },
+        );
         const stored = entries.slice(1).map(({ actor, read, stored, rejected }) => [actor, read, stored, rejected]);
-        assert.deepEqual(stored.sort(), [['k1', 2, 1, 0], ['k2', 2, 1, 1]]);
+        assert.deepEqual(stored.sort(), [
+          ['k1', 2, 1, 0],
+          ['k2', 2, 1, 1],
+        ]);
         const [first] = entries;
         assert.ok(first !== undefined);
         assert.deepEqual(await warehouse.audit({ limit: 10, after: first.id }), entries.slice(1));
@@ -308,7 +402,11 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
     describe('samples', () => {
       it('takes them out, keeps the ledger balanced and ends the generation', async () => {
         await warehouse.store([message({ rows: [order('mine')] })]);
-        const sample = message({ apiKeyId: 'sample', rows: [order('s1'), order('s2'), order('mine'), order('mine', { units: 1 })], rejects: [{}] });
+        const sample = message({
+          apiKeyId: 'sample',
+          rows: [order('s1'), order('s2'), order('mine'), order('mine', { units: 1 })],
+          rejects: [{}],
+        });
         await warehouse.store([sample]);
         const before = warehouse.version('orders', {});
         assert.equal(await warehouse.removeSamples(), 3);
@@ -316,13 +414,31 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
         assert.notEqual(after.generation, before.generation);
         assert.ok(after.commitNumber > before.commitNumber);
         const { data } = await warehouse.records(ALL_ORDERS, BUDGET);
-        assert.deepEqual(data.map((row) => row['order_id']), ['mine']);
+        assert.deepEqual(
+          data.map((row) => row['order_id']),
+          ['mine'],
+        );
         assert.deepEqual(await warehouse.quarantine({ limit: 10 }), []);
-        assert.deepEqual((await warehouse.accounting(EVERYTHING, [])).datasets['orders'], { lateRows: 0, stored: 1, duplicate: 1, quarantined: 0, expired: 0, erased: 3 });
+        assert.deepEqual((await warehouse.accounting(EVERYTHING, [])).datasets['orders'], {
+          lateRows: 0,
+          stored: 1,
+          duplicate: 1,
+          quarantined: 0,
+          expired: 0,
+          erased: 3,
+        });
         const outcome = await warehouse.requestOutcome(sample.envelope.requestId);
         assert.deepEqual([outcome.stored, outcome.duplicate, outcome.erased], [0, 1, 3]);
         const rows = await warehouse.requestRows(sample.envelope.requestId, { afterIndex: -1, limit: 9 });
-        assert.deepEqual(rows.map(({ index, state }) => [index, state]), [[0, 'erased'], [1, 'erased'], [2, 'duplicate'], [3, 'erased']]);
+        assert.deepEqual(
+          rows.map(({ index, state }) => [index, state]),
+          [
+            [0, 'erased'],
+            [1, 'erased'],
+            [2, 'duplicate'],
+            [3, 'erased'],
+          ],
+        );
         assert.equal(await warehouse.removeSamples(), 0);
         await warehouse.store([sample]);
         assert.equal((await warehouse.counts())['orders']?.stored, 1);
@@ -330,7 +446,10 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
     });
 
     it('seals messages and says how much', async () => {
-      const messages = [message({ rows: [order('a'), order('b')], rejects: [{}] }), message({ dataset: 'notes', rows: [note('a')] })];
+      const messages = [
+        message({ rows: [order('a'), order('b')], rejects: [{}] }),
+        message({ dataset: 'notes', rows: [note('a')] }),
+      ];
       await warehouse.store(messages);
       const sealed = await warehouse.seal(sealable(messages));
       assert.deepEqual([sealed.files, sealed.rows], [2, 4]);

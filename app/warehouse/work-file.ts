@@ -29,7 +29,10 @@ export interface WorkFile {
 }
 
 /** Writes the lines, gives the file to `use`, and removes it whatever happens. */
-export async function withWorkFile<T>(options: { readonly dir: string; readonly lines: readonly WorkLine[] }, use: (file: WorkFile) => Promise<T>): Promise<T> {
+export async function withWorkFile<T>(
+  options: { readonly dir: string; readonly lines: readonly WorkLine[] },
+  use: (file: WorkFile) => Promise<T>,
+): Promise<T> {
   const { dir, lines } = options;
   const path = join(dir, `${randomUUID()}.ndjson`);
   const pieces: Buffer[] = [];
@@ -47,7 +50,8 @@ export async function withWorkFile<T>(options: { readonly dir: string; readonly 
   }
 }
 
-const HEADER = '"messageId" UUID, dataset VARCHAR, "requestId" VARCHAR, "apiKeyId" VARCHAR, "contractVersion" INTEGER, "receivedAt" TIMESTAMP';
+const HEADER =
+  '"messageId" UUID, dataset VARCHAR, "requestId" VARCHAR, "apiKeyId" VARCHAR, "contractVersion" INTEGER, "receivedAt" TIMESTAMP';
 const REJECTS =
   '"rejects" STRUCT("index" INTEGER, code VARCHAR, pointer VARCHAR, expected VARCHAR, got VARCHAR, body VARCHAR, "bodyBytes" INTEGER, "bodyHash" VARCHAR)[]';
 
