@@ -248,7 +248,7 @@ function answerProblem({ error, request, response, telemetry }: Failure): void {
 
 /** Express throws its own errors for a path that cannot be decoded. */
 function fromExpress(error: unknown): unknown {
-  if (error instanceof URIError || (error instanceof Error && 'status' in error && error.status === 400)) {
+  if (error instanceof URIError) {
     return new AppError({
       code: 'ROUTE_UNKNOWN',
       publicMessage: 'ROUTE_UNKNOWN: the path cannot be decoded. Percent-encode it as UTF-8.',

@@ -66,6 +66,7 @@ async function answerOwn(
         headers: {
           'Vigia-As-Of': asOf(version) ?? 'never',
           'Vigia-Truncated': String(results.some((result) => result.truncated)),
+          ...(results.some((result) => result.approximate) ? { 'Vigia-Approximate': 'true' } : {}),
         },
         version,
       };
