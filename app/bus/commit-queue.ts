@@ -170,7 +170,7 @@ export class CommitQueue {
 
   #judge(error: unknown): AppError {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === MDB_MAP_FULL || code === ENOSPC || code === EDQUOT) {
+    if ((code === MDB_MAP_FULL || code === ENOSPC || code === EDQUOT) && this.#isUsable()) {
       return new AppError({
         code: 'DISK_FULL',
         publicMessage: 'There is no space left to make the records durable. Retry when space is free.',
@@ -181,6 +181,17 @@ export class CommitQueue {
     }
     this.fail(error);
     return this.failure ?? unavailable('a commit failed', error);
+  }
+
+  /** A failed meta page makes the environment refuse every transaction; a read says so without blocking a writer. */
+  #isUsable(): boolean {
+    try {
+      this.#options.root.resetReadTxn();
+      this.#options.root.get('probe');
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
 

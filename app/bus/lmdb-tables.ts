@@ -68,11 +68,6 @@ export interface Tables {
 /** A bus that never held a message: sequences and settle orders start at 1. */
 export const TAIL_AT_FIRST: Tail = { sequence: 0, settleOrder: 0, acceptedRows: {} };
 
-/**
- * Acknowledging and releasing write too: with a full map nothing could ever be freed. So publishing stops at
- * BUS_BYTES_MAX and the map is larger; it is address space, not disk.
- */
-const MAP_RESERVE_BYTES = 256 * 1024 * 1024;
 /** Header, unsettled entry and tree pages of one message. */
 const OVERHEAD_BYTES = 1_024;
 const PAGE_BYTES = 4_096;
@@ -84,7 +79,11 @@ export function openTables(options: {
 }): Tables {
   const root = open({
     path: options.dir,
-    mapSize: 2 * options.bytesMax + MAP_RESERVE_BYTES,
+    // Otherwise a dot in the folder's name makes lmdb take it for a file.
+    noSubdir: false,
+    // Address space, not disk, and no limit: lmdb grows past it, at the price of a new mapping. BUS_BYTES_MAX is counted
+    // when publishing; acknowledging and releasing, which write too, must never be refused, or nothing could be freed.
+    mapSize: 2 * options.bytesMax,
     maxDbs: 8,
     // Visible means durable, and a failed sync rejects: see commit-queue.ts.
     overlappingSync: false,

@@ -36,6 +36,12 @@ interface Ticket {
   readonly expiresAtMs: number;
 }
 
+interface Write {
+  /** Judges and writes inside the transaction; returns what to do once it is durable. */
+  readonly run: () => () => void;
+  readonly reject: (error: AppError) => void;
+}
+
 type Fact = { readonly value: unknown };
 
 /** Keys, answers of a day and tickets; address space, not disk. */
@@ -43,6 +49,8 @@ const MAP_BYTES = 16 * 1024 * 1024 * 1024;
 const HOUR_MS = 3_600_000;
 /** A healthy commit takes milliseconds. */
 const COMMIT_TIMEOUT_MS = 15_000;
+/** Writes of one transaction; each is small. */
+const GROUP_MAX = 1_000;
 /** A sweep gives way after this many entries, so that writers and the event loop are not held up. */
 const SWEEP_PAGE = 1_000;
 /** Errors after which the transaction was aborted and the next may succeed: map full, ENOSPC, EDQUOT. */
@@ -67,14 +75,20 @@ class LmdbState implements State {
   readonly #now: () => number;
   readonly #keptMs: number;
   readonly #instance: string;
+  /** Why nothing is taken any more: broken or closed. */
   #failure: AppError | undefined;
+  /** Why nothing can be written any more. */
+  #broken: AppError | undefined;
   #hung = false;
+  readonly #waiting: Write[] = [];
+  #writing: Promise<void> | undefined;
 
   constructor(options: LmdbStateOptions) {
     this.#now = options.now;
     this.#keptMs = options.idempotencyHours * HOUR_MS;
     this.#instance = `${options.processId}-${randomBytes(8).toString('hex')}`;
-    this.#root = open({ path: options.dir, mapSize: MAP_BYTES, maxDbs: 8, overlappingSync: false });
+    // noSubdir: otherwise a dot in the folder's name makes lmdb take it for a file.
+    this.#root = open({ path: options.dir, noSubdir: false, mapSize: MAP_BYTES, maxDbs: 8, overlappingSync: false });
     this.#apiKeys = this.#root.openDB({ name: 'api-keys', encoding: 'json' });
     this.#idempotency = this.#root.openDB({ name: 'idempotency', encoding: 'json' });
     this.#tickets = this.#root.openDB({ name: 'tickets', encoding: 'json' });
@@ -183,6 +197,7 @@ class LmdbState implements State {
   async close(): Promise<void> {
     this.#failure ??= unavailable('the state store is closed');
     // After a commit that never answered, lmdb would wait for it for ever; the process is about to end anyway.
+    await this.#writing;
     if (!this.#hung) await this.#root.close();
   }
 
@@ -219,31 +234,72 @@ class LmdbState implements State {
   }
 
   /** Runs alone among all processes' writers; what it returns is durable when this resolves. */
-  async #write<T>(judge: () => T): Promise<T> {
-    if (this.#failure) throw this.#failure;
+  #write<T>(judge: () => T): Promise<T> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({
+        run: () => {
+          const outcome = outcomeOf(judge);
+          // A mistake of the caller's (a value without JSON form) is no reason to distrust the store.
+          return () => (outcome.ok ? resolve(outcome.value) : reject(outcome.error));
+        },
+        reject,
+      });
+      this.#writing ??= this.#drainWaiting();
+    });
+  }
+
+  /**
+   * One transaction at a time, each with all that waits: behind a failed one nothing is queued in lmdb, where it would
+   * wait for ever.
+   */
+  async #drainWaiting(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const group = this.#waiting.splice(0, GROUP_MAX);
+      const answers = await this.#transact(group).catch((error: unknown) => this.#judge(error));
+      for (const [at, write] of group.entries()) {
+        if (answers instanceof AppError) write.reject(answers);
+        else answers[at]?.();
+      }
+    }
+    this.#writing = undefined;
+  }
+
+  async #transact(group: readonly Write[]): Promise<readonly (() => void)[]> {
+    if (this.#broken) throw this.#broken;
     const { promise: timeout, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       this.#hung = true;
       reject(new Error(`no answer in ${COMMIT_TIMEOUT_MS} ms`));
     }, COMMIT_TIMEOUT_MS);
-    let outcome: Outcome<T>;
     try {
-      outcome = await Promise.race([this.#root.transaction(() => outcomeOf(judge)).catch(revealCause), timeout]);
-    } catch (error) {
-      throw this.#judge(error);
+      const commit = this.#root.transaction(() => group.map(({ run }) => run()));
+      return await Promise.race([commit.catch(revealCause), timeout]);
     } finally {
       clearTimeout(timer);
     }
-    // A mistake of the caller's (a value without JSON form) is no reason to distrust the store.
-    if (!outcome.ok) throw outcome.error;
-    return outcome.value;
   }
 
   #judge(error: unknown): AppError {
+    if (error === this.#broken && error instanceof AppError) return error;
     const refusal = unavailable(`commit failed: ${String(error)}`, error);
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (!RECOVERABLE.includes(code)) this.#failure ??= refusal;
+    if (!RECOVERABLE.includes(code) || !this.#isUsable()) {
+      this.#broken = refusal;
+      this.#failure ??= refusal;
+    }
     return refusal;
+  }
+
+  /** A failed meta page makes the environment refuse every transaction; a read says so without blocking a writer. */
+  #isUsable(): boolean {
+    try {
+      this.#root.resetReadTxn();
+      this.#internal.get(SIGNING_KEY);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
 

@@ -1,0 +1,127 @@
+/**
+ * Durability seen from outside, by the system calls: a crash test cannot find a missing sync, because the kernel keeps
+ * what a killed process wrote. strace watches a real publisher and lets the disk fail under it.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import type { BusMessage } from './bus.ts';
+import { openLmdbBus } from './lmdb-bus.ts';
+
+const FIXTURE = path.join(import.meta.dirname, 'durability.fixture.ts');
+const run = promisify(execFile);
+
+describe('durability of the embedded bus', function () {
+  this.timeout(20_000);
+  let dir: string;
+  before(async () => {
+    await run('strace', ['-V']).catch(() => assert.fail('strace is missing: apt-get install strace'));
+  });
+  beforeEach(async () => {
+    dir = await mkdtemp(path.join(os.tmpdir(), 'vigia-durability-'));
+    // Tables are made by the first start; what is watched is publishing.
+    await publisher(dir, 0);
+  });
+  afterEach(() => rm(dir, { recursive: true }));
+
+  it('answers no publish before the sync of its data and the write of its meta page returned', async () => {
+    assert.deepEqual(unsynced(await watch(dir, 20)), []);
+  });
+
+  it('would notice a bus that does not sync', async () => {
+    assert.equal(unsynced(await watch(dir, 5, 'noSync')).length, 5);
+  });
+
+  const failures: readonly {
+    readonly fault: string;
+    readonly inject: string;
+    readonly refusal: string;
+    readonly ends: boolean;
+  }[] = [
+    { fault: 'a failed sync', inject: 'fdatasync:error=EIO:when=3', refusal: 'BUS_UNAVAILABLE', ends: true },
+    { fault: 'a failed write', inject: 'writev:error=EIO:when=3', refusal: 'BUS_UNAVAILABLE', ends: true },
+    { fault: 'a failed meta page', inject: 'pwrite64:error=EIO:when=4', refusal: 'BUS_UNAVAILABLE', ends: true },
+    {
+      fault: 'a disk full at the meta page',
+      inject: 'pwrite64:error=ENOSPC:when=4',
+      refusal: 'BUS_UNAVAILABLE',
+      ends: true,
+    },
+    { fault: 'a full disk', inject: 'writev:error=ENOSPC:when=3', refusal: 'DISK_FULL', ends: false },
+  ];
+  for (const { fault, inject, refusal, ends } of failures) {
+    it(`refuses on ${fault} and ${ends ? 'ends for good' : 'goes on when there is space again'}; what was durable is there`, async () => {
+      const lines = await publisher(dir, 6, ['-e', `trace=${inject.split(':')[0]}`, '-e', `inject=${inject}`]);
+      const answers = lines.filter(
+        (line) => line.startsWith('durable') || line === 'DISK_FULL' || line === 'BUS_UNAVAILABLE',
+      );
+      const firstRefusal = answers.findIndex((answer) => !answer.startsWith('durable'));
+      assert.equal(answers.length, 6);
+      assert.ok(firstRefusal > 0);
+      assert.equal(answers[firstRefusal], refusal);
+      const after = answers.slice(firstRefusal + 1);
+      assert.ok(
+        after.every((answer) => (ends ? answer === 'BUS_UNAVAILABLE' : answer.startsWith('durable'))),
+        after.join(', '),
+      );
+      assert.equal(lines.includes('failed'), ends);
+      assert.ok(lines.includes(`check ${ends ? 'BUS_UNAVAILABLE' : 'ok'}`));
+      assert.equal(lines.at(-1), 'closed');
+      const durable = answers.filter((answer) => answer.startsWith('durable')).map((answer) => answer.split(' ')[1]);
+      for (const id of durable) assert.ok(await stillThere(dir, id ?? ''), `${id} was answered and is gone`);
+    });
+  }
+});
+
+/** Runs the fixture to its end and returns its lines. */
+async function publisher(dir: string, messages: number, strace: readonly string[] = [], mode = ''): Promise<string[]> {
+  const node = [process.execPath, FIXTURE, dir, String(messages), mode];
+  const [program = '', ...args] =
+    strace.length > 0 ? ['strace', '-f', '-qq', '-o', '/dev/null', ...strace, ...node] : node;
+  // One worker thread: strace counts calls for each thread.
+  const { stdout } = await run(program, args, { env: { PATH: process.env['PATH'], UV_THREADPOOL_SIZE: '1' } });
+  return stdout.trim().split('\n');
+}
+
+async function watch(dir: string, messages: number, mode = ''): Promise<string[]> {
+  const log = path.join(dir, 'calls');
+  await publisher(dir, messages, ['-o', log, '-e', 'trace=openat,fdatasync,pwrite64,write'], mode);
+  return (await readFile(log, 'utf8')).split('\n');
+}
+
+/** The answers that came without a finished sync, and a synchronous meta write after it, since the answer before. */
+function unsynced(calls: readonly string[]): string[] {
+  const early: string[] = [];
+  let synchronous: string | undefined;
+  let state: 'written' | 'synced' | 'durable' = 'written';
+  for (const call of calls) {
+    synchronous = /data\.mdb".*O_DSYNC.*= (\d+)/.exec(call)?.[1] ?? synchronous;
+    if (/fdatasync(\(\d+\)| resumed>\)) += 0/.test(call)) state = 'synced';
+    else if (state === 'synced' && call.includes(`pwrite64(${synchronous},`) && /= \d+$/.test(call)) state = 'durable';
+    const answer = /write\(1, "(durable \w+)/.exec(call)?.[1];
+    if (answer === undefined) continue;
+    if (state !== 'durable') early.push(answer);
+    state = 'written';
+  }
+  return early;
+}
+
+async function stillThere(dir: string, messageId: string): Promise<BusMessage | undefined> {
+  const bus = await openLmdbBus({
+    dir,
+    now: Date.now,
+    diskFullPercent: 100,
+    mapBytesMax: 64 * 1024 * 1024,
+    attemptsMax: 3,
+    backoffMinMs: 1,
+    backoffMaxMs: 1,
+  });
+  try {
+    return await bus.read(messageId);
+  } finally {
+    await bus.close();
+  }
+}
