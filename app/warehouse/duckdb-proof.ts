@@ -27,9 +27,12 @@ interface ProofOptions {
   readonly messages?: string;
 }
 
+/** Of the datasets that have a table. */
 export async function takeProof(sql: Sql, { datasets, messages }: ProofOptions): Promise<Proof> {
   const proofs: Record<string, DatasetProof> = {};
-  for (const dataset of datasets) {
+  const tables = await sql.rows("SELECT table_name AS name FROM duckdb_tables() WHERE schema_name = 'silver'");
+  const present = new Set(tables.map(({ name }) => name));
+  for (const dataset of datasets.filter((name) => present.has(name))) {
     const silver = await silverProof(sql, dataset, only('_message_id', messages));
     const held = only('message_id', messages);
     const [ledger] = await sql.rows(

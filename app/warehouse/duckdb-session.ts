@@ -20,7 +20,6 @@ export interface InstanceOptions {
   readonly tempDir: string;
   /** The only folders SQL may touch. */
   readonly directories: readonly string[];
-  readonly readOnly?: true;
 }
 
 /** The order matters: after external access is off and the configuration locked, nothing can be set. */
@@ -29,7 +28,6 @@ export async function openInstance(options: InstanceOptions): Promise<DuckDBInst
   const instance = await DuckDBInstance.create(path, {
     memory_limit: `${memoryMib}MiB`,
     threads: String(threads),
-    ...(options.readOnly ? { access_mode: 'READ_ONLY' } : {}),
   });
   const connection = await instance.connect();
   const statements = [

@@ -252,6 +252,7 @@ class Replay {
   }
 
   async register(files: readonly BronzeFile[]): Promise<void> {
+    if (files.length === 0) return;
     const { writer, onProgress } = this.#options;
     await writer.exclusive(async (sql) => {
       for (const file of files) await registerFiles(sql, [{ ...file, ...(await factsOf(sql, file)) }]);
