@@ -1,7 +1,7 @@
 /**
  * The composition root: configuration → parts → api and subscriber → graceful stop.
  *
- * Start: lock the data folder, open state, bus and warehouse, square the bus with the ledger, listen, load samples.
+ * Start: lock the data folder, open state, bus and warehouse, square the bus with the ledger, load samples, listen.
  * Stop: end readiness, finish requests, drain the subscriber, seal, close the stores, flush telemetry. Every step of
  * the stop has a deadline, and together they end before STOP_TIMEOUT_MS.
  */
@@ -29,6 +29,11 @@ import type { Warehouse } from './warehouse/warehouse.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 64;
+/** A FAULT_POINT that is not a moment: the bus says durable without syncing. */
+const NO_SYNC = 'bus-no-sync';
+
+/** The folder cannot be had; the message says what to do. */
+class RefusedError extends Error {}
 
 export interface Service {
   readonly url: string;
@@ -46,7 +51,7 @@ export interface Service {
 interface Options {
   readonly now?: () => number;
   readonly datasetsDirectory?: URL;
-  /** The warehouse file is damaged: stop and start again, and it is rebuilt. */
+  /** The warehouse file is damaged or the bus cannot write: stop and start again from what the disk holds. */
   readonly onBroken?: (error: unknown) => void;
 }
 
@@ -69,8 +74,11 @@ export async function openService(
   await telemetry.selfCheck();
   const dataDir = resolve(config.DATA_DIR);
   await mkdir(dataDir, { recursive: true });
-  const lock = await lockDataDir(dataDir);
-  const stores = await openStores({ config, registry, telemetry, dataDir, now, onBroken });
+  const lock = await lockDataDir(dataDir).catch((error: unknown) => {
+    throw new RefusedError(error instanceof Error ? error.message : String(error), { cause: error });
+  });
+  const atFaultPoint = faultPoint(config);
+  const stores = await openStores({ config, registry, telemetry, dataDir, now, onBroken, faultPoint: atFaultPoint });
   const { bus, warehouse, state } = stores;
   const validators = new Map([...registry.contracts].map(([name, contract]) => [name, compileValidator(contract)]));
   const equation = (): Promise<Equation> =>
@@ -81,18 +89,19 @@ export async function openService(
     version: packageJson.version,
     datasetRoutes: registry.routes,
     signingKey: await state.signingKey(),
+    faultPoint: atFaultPoint,
   });
   const subscription = startSubscriber({
     ...parts,
     onCommit: (outcome) => api.feed.tell({ kind: 'committed', datasets: outcome.datasets }),
-    faultPoint: faultPoint(config),
+    faultPoint: atFaultPoint,
   });
   const sealer = startSealer(parts);
   const observer = startObserver(parts);
   const sampleWatch = watchSampleRemoval(parts);
   const metrics = await telemetry.listen({ host: config.METRICS_HOST, port: config.METRICS_PORT });
-  const address = await api.listen();
   await loadSamples({ ...parts, ingest: api.ingest, folders: registry.folders });
+  const address = await api.listen();
   if (config.SCRAPE_WAIT_MS > 0) await metrics.firstScrape({ timeoutMs: config.SCRAPE_WAIT_MS });
   const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
   const metricsUrl = `http://${config.METRICS_HOST}:${metrics.port}/metrics`;
@@ -130,6 +139,7 @@ interface StoreOptions {
   readonly dataDir: string;
   readonly now: () => number;
   readonly onBroken: (error: unknown) => void;
+  readonly faultPoint: (name: string) => void;
 }
 
 interface Stores {
@@ -138,7 +148,8 @@ interface Stores {
   readonly state: State;
 }
 
-async function openStores({ config, registry, telemetry, dataDir, now, onBroken }: StoreOptions): Promise<Stores> {
+async function openStores(options: StoreOptions): Promise<Stores> {
+  const { config, registry, telemetry, dataDir, now, onBroken, faultPoint } = options;
   const state = await openLmdbState({
     dir: resolve(dataDir, 'state'),
     now,
@@ -153,7 +164,13 @@ async function openStores({ config, registry, telemetry, dataDir, now, onBroken 
     attemptsMax: config.DELIVERY_ATTEMPTS_MAX,
     backoffMinMs: config.BACKOFF_MIN_MS,
     backoffMaxMs: config.BACKOFF_MAX_MS,
-    faultPoint: faultPoint(config),
+    faultPoint,
+    // So that the durability test can show that it would notice.
+    noSync: config.FAULT_POINT === NO_SYNC,
+    onFailure: (error) => {
+      telemetry.failed({ reason: 'the bus cannot make anything durable', error });
+      onBroken(error);
+    },
   });
   const warehouse = await openDuckdbWarehouse({
     dir: dataDir,
@@ -164,7 +181,7 @@ async function openStores({ config, registry, telemetry, dataDir, now, onBroken 
     readQueueMax: config.READ_QUEUE_MAX,
     percentileRowsMax: config.PERCENTILE_ROWS_MAX,
     now,
-    faultPoint: faultPoint(config),
+    faultPoint,
     onBroken: (error) => {
       telemetry.warehouseBroken({ error });
       onBroken(error);
@@ -191,7 +208,7 @@ interface Stoppable {
   readonly api: Api;
   readonly subscription: ReturnType<typeof startSubscriber>;
   readonly sealer: Sealer;
-  readonly watchers: readonly { stop(): void }[];
+  readonly watchers: readonly { stop(): void | Promise<void> }[];
   readonly metrics: MetricsListener;
   readonly stores: Stores;
   readonly lock: { release(): Promise<void> };
@@ -217,7 +234,7 @@ async function stop({
   telemetry.stopping({ reason });
   await api.close({ timeoutMs: requestsMs });
   await subscription.drain({ timeoutMs: deliveriesMs });
-  for (const watcher of watchers) watcher.stop();
+  for (const watcher of watchers) await watcher.stop();
   await sealer.stop();
   if (config.SCRAPE_WAIT_MS > 0) await metrics.nextScrape({ timeoutMs: config.SCRAPE_WAIT_MS });
   await metrics.close();
@@ -229,7 +246,7 @@ async function stop({
   await telemetry.shutdown({ timeoutMs: telemetryMs });
 }
 
-/** Runs until a signal, or until the warehouse turns out damaged; then a supervisor starts it again. */
+/** Runs until a signal, or until a store turns out damaged; then a supervisor starts it again. */
 async function run(): Promise<void> {
   const broken = Promise.withResolvers<number>();
   const service = await openService(readConfig(), { onBroken: () => broken.resolve(EXIT_FAILED) });
@@ -239,21 +256,25 @@ async function run(): Promise<void> {
   });
   const { reason, code } = await Promise.race([
     signalled,
-    broken.promise.then((exit) => ({ reason: 'warehouse broken', code: exit })),
+    broken.promise.then((exit) => ({ reason: 'a store is broken', code: exit })),
   ]);
   await service.stop({ reason });
   process.exit(code);
 }
 
 function fail(error: unknown): never {
-  const text =
-    error instanceof ConfigError
-      ? error.message
-      : error instanceof Error
-        ? (error.stack ?? error.message)
-        : String(error);
-  process.stderr.write(`vigia: ${text}\n`);
+  process.stderr.write(`vigia: ${failureText(error)}\n`);
   process.exit(error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED);
+}
+
+/** What a person can mend is told without a stack. */
+function failureText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error instanceof ConfigError || error instanceof RefusedError) return error.message;
+  if ('code' in error && error.code === 'EADDRINUSE' && 'address' in error && 'port' in error) {
+    return `${error.address}:${error.port} is taken by another program. Set PORT or METRICS_PORT to a free port; 0 finds one.`;
+  }
+  return error.stack ?? error.message;
 }
 
 if (import.meta.main) {

@@ -1,11 +1,13 @@
 /**
  * Sample data: what a newcomer sees in a new folder, and how it goes away again.
  *
- * It takes the path a user's records take, under the name `sample`. A start that dies half-way goes on at the next
- * one: the rows' ids are the same, so nothing is stored twice. Removal is asked for through the state store, so that
- * the command works whether the service runs or not.
+ * It takes the path a user's records take, under the name `sample`, and is readable when the service begins to listen.
+ * A start that dies half-way goes on at the next one: the rows' ids are the same, so nothing is stored twice. Removal
+ * is asked for through the state store, so that the command works whether the service runs or not, and one that dies
+ * half-way is carried out by the next start.
  */
 import { createReadStream } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { type IngestParts, judgeBody, publishBody, randomId } from './api/ingest.ts';
 import type { Bus } from './bus/bus.ts';
 import type { Config } from './config.ts';
@@ -18,9 +20,12 @@ import type { Warehouse } from './warehouse/warehouse.ts';
 const FACT = 'samples';
 const API_KEY_ID = 'sample';
 /** How often a running service looks whether somebody asked for removal. */
-const LOOK_MS = 1_000;
+const LOOK_MS = 500;
+/** 6,465 rows take about 0.4 s; a machine that needs longer than this listens all the same, and the rows follow. */
+const READABLE_TIMEOUT_MS = 10_000;
+const READABLE_LOOK_MS = 10;
 
-/** `loading` → `loaded` → `remove` (asked for) → `removed`. */
+/** `loading` → `loaded` → `remove` (asked for) → `removed`. Absent: no sample was ever loaded here. */
 export type SamplesState = 'loading' | 'loaded' | 'remove' | 'removed';
 
 interface SampleParts {
@@ -35,24 +40,26 @@ interface SampleParts {
   readonly now: () => number;
 }
 
-/** Loads every dataset's sample into a new folder; resolves when the rows are durable, not yet stored. */
+/** Loads every dataset's sample into a new folder; resolves when the rows can be read. The subscriber must be on. */
 export async function loadSamples(parts: SampleParts): Promise<void> {
   if (!(await wanted(parts))) return;
-  await parts.state.setFact(FACT, 'loading' satisfies SamplesState);
+  await setSamplesState(parts.state, 'loading');
   let rows = 0;
   for (const [name, contract] of parts.contracts) {
     const folder = parts.folders.get(name);
     if (folder !== undefined) rows += await loadSample(parts, contract, folder);
   }
-  await parts.state.setFact(FACT, 'loaded' satisfies SamplesState);
+  await untilReadable(parts);
+  // Whoever asked for removal meanwhile is not overruled.
+  if ((await samplesState(parts.state)) === 'loading') await setSamplesState(parts.state, 'loaded');
   parts.telemetry.samplesLoaded({ rows });
 }
 
 async function wanted({ config, state, bus }: SampleParts): Promise<boolean> {
   const embedded = config.BUS === 'embedded' && config.WAREHOUSE === 'embedded';
   if (config.SAMPLE_DATA === 'off' || !embedded || (await state.keyEverMade())) return false;
-  const fact = (await state.fact(FACT)) as SamplesState | undefined;
-  if (fact !== undefined) return fact === 'loading';
+  const before = await samplesState(state);
+  if (before !== undefined) return before === 'loading';
   const { acceptedRows } = await bus.snapshot();
   return Object.values(acceptedRows).every((accepted) => accepted === 0);
 }
@@ -76,36 +83,55 @@ function formatOf(file: string): BodyFormat {
   return file.endsWith('.ndjson') ? 'ndjson' : 'json';
 }
 
-/** Carries out a removal that `requestRemoval` asked for. Returns how many rows went, or undefined when none was asked for. */
-export async function removeSamplesIfAsked({
-  state,
-  warehouse,
-}: Pick<SampleParts, 'state' | 'warehouse'>): Promise<number | undefined> {
-  if ((await state.fact(FACT)) !== 'remove') return undefined;
-  const rows = await warehouse.removeSamples();
-  await state.setFact(FACT, 'removed' satisfies SamplesState);
-  return rows;
+/** Nobody else writes yet: the service does not listen. */
+async function untilReadable({ bus, now }: SampleParts): Promise<void> {
+  const deadlineMs = now() + READABLE_TIMEOUT_MS;
+  while (bus.backlog().some(({ messages }) => messages > 0) && now() < deadlineMs) await pause(READABLE_LOOK_MS);
 }
 
-/** Looks now and then whether removal was asked for. */
-export function watchSampleRemoval(parts: Pick<SampleParts, 'state' | 'warehouse' | 'telemetry'>): { stop(): void } {
-  let looking = false;
+type RemovalParts = Pick<SampleParts, 'bus' | 'state' | 'warehouse' | 'telemetry' | 'now'>;
+
+/** Looks now and then whether removal was asked for, and carries it out. */
+export function watchSampleRemoval(parts: RemovalParts): { stop(): Promise<void> } {
+  let askedAtMs: number | undefined;
+  let look: Promise<void> | undefined;
   const timer = setInterval(() => {
-    if (looking) return;
-    looking = true;
-    removeSamplesIfAsked(parts)
+    look ??= removeIfAsked(parts, () => (askedAtMs ??= parts.now()))
       .catch((error: unknown) => parts.telemetry.observationFailed({ error }))
       .finally(() => {
-        looking = false;
+        look = undefined;
       });
   }, LOOK_MS);
   timer.unref();
-  return { stop: () => clearInterval(timer) };
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await look;
+    },
+  };
 }
 
-/** Asks whoever owns the folder to remove the samples. Returns the state before. */
-export async function requestRemoval(state: State): Promise<SamplesState | undefined> {
-  const before = (await state.fact(FACT)) as SamplesState | undefined;
-  if (before === 'loaded') await state.setFact(FACT, 'remove' satisfies SamplesState);
-  return before;
+async function removeIfAsked({ bus, state, warehouse }: RemovalParts, firstSeenAtMs: () => number): Promise<void> {
+  if ((await samplesState(state)) !== 'remove') return;
+  const askedAtMs = firstSeenAtMs();
+  // A load that was cut off may have left samples on the bus: what was there before the request is stored first.
+  if (bus.backlog().some(({ oldestAtMs }) => oldestAtMs !== undefined && oldestAtMs <= askedAtMs)) return;
+  await warehouse.removeSamples();
+  await setSamplesState(state, 'removed');
+}
+
+/** Asks whoever owns the folder to remove the samples. Returns false when there is nothing to remove. */
+export async function requestRemoval(state: State): Promise<boolean> {
+  const before = await samplesState(state);
+  if (before === undefined || before === 'removed') return false;
+  if (before !== 'remove') await setSamplesState(state, 'remove');
+  return true;
+}
+
+export async function samplesState(state: State): Promise<SamplesState | undefined> {
+  return (await state.fact(FACT)) as SamplesState | undefined;
+}
+
+async function setSamplesState(state: State, value: SamplesState): Promise<void> {
+  await state.setFact(FACT, value);
 }

@@ -1,9 +1,10 @@
 /** `npm run samples -- remove`: takes the sample data out, whether the service runs or not. */
+import { existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { resolve } from 'node:path';
-import { readConfig } from '../config.ts';
+import { type Config, readConfig } from '../config.ts';
 import { openService } from '../main.ts';
-import { requestRemoval, removeSamplesIfAsked } from '../samples.ts';
+import { requestRemoval, samplesState } from '../samples.ts';
 import { openLmdbState } from '../state/lmdb-state.ts';
 import { lockHolder } from '../state/lock.ts';
 import type { State } from '../state/state.ts';
@@ -15,13 +16,36 @@ const HELP = `npm run samples -- remove
 
 Exit codes: 0 done (also when there was none), 1 failed, 64 wrong usage.`;
 
-const LOOK_MS = 200;
+const LOOK_MS = 50;
 const REMOVE_TIMEOUT_MS = 60_000;
 
 async function samples(args: readonly string[]): Promise<number> {
   if (args.length !== 1 || args[0] !== 'remove') throw new UsageError('say: npm run samples -- remove');
   const config = readConfig();
   const dataDir = resolve(config.DATA_DIR);
+  switch (await ask(config, dataDir)) {
+    case 'nothing there':
+      process.stdout.write(`There is no sample data in ${config.DATA_DIR}.\n`);
+      return 0;
+    case 'a service did it':
+      return done(true);
+    case 'a service did not do it':
+      return done(false);
+    case 'no service': {
+      // This command is the service for as long as it takes.
+      const own = { HOST: '127.0.0.1', PORT: 0, METRICS_PORT: 0, SCRAPE_WAIT_MS: 0, LOG_LEVEL: 'error' } as const;
+      const service = await openService({ ...config, ...own });
+      try {
+        return done(await untilRemoved(service.state));
+      } finally {
+        await service.stop({ reason: 'samples removed' });
+      }
+    }
+  }
+}
+
+async function ask(config: Config, dataDir: string) {
+  if (!existsSync(dataDir)) return 'nothing there';
   const state = await openLmdbState({
     dir: resolve(dataDir, 'state'),
     now: Date.now,
@@ -29,37 +53,29 @@ async function samples(args: readonly string[]): Promise<number> {
     processId: process.pid,
   });
   try {
-    const before = await requestRemoval(state);
-    if (before !== 'loaded' && before !== 'remove') {
-      process.stdout.write(`There is no sample data in ${config.DATA_DIR}.\n`);
-      return 0;
-    }
-    if ((await lockHolder(dataDir)) !== undefined) return await waitForService(state);
+    if (!(await requestRemoval(state))) return 'nothing there';
+    if ((await lockHolder(dataDir)) === undefined) return 'no service';
+    return (await untilRemoved(state)) ? 'a service did it' : 'a service did not do it';
   } finally {
     await state.close();
   }
-  const service = await openService({ ...config, PORT: 0, METRICS_PORT: 0, LOG_LEVEL: 'error', SAMPLE_DATA: 'off' });
-  try {
-    const rows = await removeSamplesIfAsked(service);
-    process.stdout.write(`${rows ?? 0} sample rows are gone.\n`);
-  } finally {
-    await service.stop({ reason: 'samples removed' });
-  }
-  return 0;
 }
 
-async function waitForService(state: State): Promise<number> {
+async function untilRemoved(state: State): Promise<boolean> {
   for (let waitedMs = 0; waitedMs < REMOVE_TIMEOUT_MS; waitedMs += LOOK_MS) {
-    if ((await state.fact('samples')) === 'removed') {
-      process.stdout.write('The running service removed the sample rows.\n');
-      return 0;
-    }
+    if ((await samplesState(state)) === 'removed') return true;
     await wait(LOOK_MS);
   }
-  process.stderr.write(
-    `The running service did not remove them within ${REMOVE_TIMEOUT_MS / 1000} s; look at its log.\n`,
-  );
-  return 1;
+  return false;
+}
+
+function done(removed: boolean): number {
+  if (removed) process.stdout.write('The sample data is gone.\n');
+  else
+    process.stderr.write(
+      `It is asked for, but not done within ${REMOVE_TIMEOUT_MS / 1000} s: see the service's log.\n`,
+    );
+  return removed ? 0 : 1;
 }
 
 await runCommand({ help: HELP, run: samples });
