@@ -19,6 +19,20 @@ export interface ServiceProcess {
   kill(signal: NodeJS.Signals): void;
 }
 
+/** It ended before it listened. */
+export class ServiceEnded extends Error {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly output: string;
+
+  constructor(end: { readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly output: string }) {
+    super(`the service ended before it listened (${end.signal ?? end.code}):\n${end.output}`);
+    this.code = end.code;
+    this.signal = end.signal;
+    this.output = end.output;
+  }
+}
+
 interface StartOptions {
   readonly dataDir: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -26,7 +40,7 @@ interface StartOptions {
   readonly wrapper?: readonly string[];
 }
 
-/** Resolves when it listens; rejects with its output when it ends before that. */
+/** Resolves when it listens; rejects with ServiceEnded when it ends before that. */
 export async function startService({ dataDir, env = {}, wrapper = [] }: StartOptions): Promise<ServiceProcess> {
   const [program = process.execPath, ...rest] = [
     ...wrapper,
@@ -77,7 +91,10 @@ class Output {
 }
 
 /** The start-up line names both addresses. */
-function listening(child: ChildProcess, output: Output): Promise<{ readonly url: string; readonly metricsUrl: string }> {
+function listening(
+  child: ChildProcess,
+  output: Output,
+): Promise<{ readonly url: string; readonly metricsUrl: string }> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => fail(`did not listen within ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS);
     const settle = (): void => {
@@ -97,6 +114,10 @@ function listening(child: ChildProcess, output: Output): Promise<{ readonly url:
     };
     child.stdout?.on('data', look);
     child.once('error', (error) => fail(`could not be started (${error.message})`));
-    child.once('exit', () => fail('ended before it listened'));
+    // The pipes may still hold its last words when it exits; 'close' comes after them.
+    child.once('close', (code, signal) => {
+      settle();
+      reject(new ServiceEnded({ code, signal, output: output.text }));
+    });
   });
 }

@@ -45,6 +45,7 @@ export interface ApiParts {
   readonly validators: ReadonlyMap<string, Validator>;
   readonly signingKey: Buffer;
   readonly equation: () => Promise<Equation>;
+  readonly faultPoint?: (name: string) => void;
   readonly now: () => number;
 }
 

@@ -34,6 +34,8 @@ const acceptedSchema = receiptSchema.extend({ errors: z.array(verdictSchema) });
 export interface IngestRouteParts extends IngestParts {
   readonly contracts: ReadonlyMap<string, Contract>;
   readonly state: State;
+  /** Tests kill the process here: 'before-idempotency-answer' and 'after-idempotency-answer' are kept. */
+  readonly faultPoint?: (name: string) => void;
 }
 
 export function ingestRoutes(parts: IngestRouteParts): readonly Route[] {
@@ -148,7 +150,9 @@ async function answerOnce(
       return;
     case 'claimed': {
       const made = await published(parts, exchange, judged, { contract, scope, requestId: claim.requestId });
+      parts.faultPoint?.('before-idempotency-answer');
       await parts.state.answerIdempotency(scope, made);
+      parts.faultPoint?.('after-idempotency-answer');
       answer(exchange, made);
       return;
     }
