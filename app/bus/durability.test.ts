@@ -95,16 +95,21 @@ async function watch(dir: string, messages: number, mode = ''): Promise<string[]
 /** The answers that came without a finished sync, and a synchronous meta write after it, since the answer before. */
 function unsynced(calls: readonly string[]): string[] {
   const early: string[] = [];
+  const begun = new Map<string, string>();
   let synchronous: string | undefined;
   let state: 'written' | 'synced' | 'durable' = 'written';
-  for (const call of calls) {
-    synchronous = /data\.mdb".*O_DSYNC.*= (\d+)/.exec(call)?.[1] ?? synchronous;
-    if (/fdatasync(\(\d+\)| resumed>\)) += 0/.test(call)) state = 'synced';
-    else if (state === 'synced' && call.includes(`pwrite64(${synchronous},`) && /= \d+$/.test(call)) state = 'durable';
-    const answer = /write\(1, "(durable \w+)/.exec(call)?.[1];
-    if (answer === undefined) continue;
-    if (state !== 'durable') early.push(answer);
-    state = 'written';
+  for (const line of calls) {
+    // `PID call(… <unfinished ...>` and later `PID <... call resumed>…`: a sync counts when it ends, an answer when it begins.
+    const [, thread = '', text = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
+    const answer = /^write\(1, "(durable \w+)/.exec(text)?.[1];
+    if (answer !== undefined && state !== 'durable') early.push(answer);
+    if (answer !== undefined) state = 'written';
+    if (text.endsWith('<unfinished ...>')) begun.set(thread, text);
+    const call = text.startsWith('<... ') ? `${begun.get(thread)} ${text}` : text;
+    synchronous = /data\.mdb".*O_DSYNC.*= (\d+)$/.exec(call)?.[1] ?? synchronous;
+    if (/^fdatasync.* = 0$/.test(call)) state = 'synced';
+    else if (state === 'synced' && call.startsWith(`pwrite64(${synchronous},`) && / = \d+$/.test(call))
+      state = 'durable';
   }
   return early;
 }

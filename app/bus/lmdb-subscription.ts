@@ -17,6 +17,7 @@
  *   A dead letter is settled only when its transaction is durable; if that fails the bus has failed, and the restart
  *   delivers the message again.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AppError } from '../errors.ts';
 import type { Delivery, Handler, Settlement, SubscribeOptions, Subscription } from './bus.ts';
 import { type BacklogEntry, readBacklog, readMessage } from './lmdb-reader.ts';
@@ -117,6 +118,8 @@ export class LmdbSubscription implements Subscription {
       const leases = this.#take();
       if (leases.length > 0) await this.#deliver(leases);
       else await this.#sleep();
+      // A handler that answers without waiting for anything must not keep publishers and timers out.
+      await nextTurn();
     }
   }
 

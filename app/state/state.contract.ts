@@ -2,7 +2,6 @@
  * What every state store promises, as tests: `describeState` runs on each implementation (state.contract.test.ts).
  */
 import assert from 'node:assert/strict';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ApiKey, IdempotencyScope, IdempotentAnswer, State } from './state.ts';
 
 export interface StateHarness {
@@ -88,12 +87,14 @@ export function describeState(name: string, makeHarness: () => Promise<StateHarn
         assert.equal(await state.apiKey('k1'), undefined);
         const other = await harness.open();
         await other.addApiKey(makeKey());
-        await nextTurn();
         assert.deepEqual(await state.apiKey('k1'), makeKey());
         assert.equal(await state.keyEverMade(), true);
         await other.revokeApiKey('k1', NOW_MS);
-        await nextTurn();
         assert.equal((await state.apiKey('k1'))?.revokedAtMs, NOW_MS);
+        for (let turn = 0; turn < 20; turn += 1) {
+          await other.setFact('turn', turn);
+          assert.equal(await state.fact('turn'), turn);
+        }
         await other.close();
       });
     });
@@ -241,6 +242,14 @@ export function describeState(name: string, makeHarness: () => Promise<StateHarn
       );
       assert.equal(await state.takeTicket('new', dayLaterMs), 'k1');
       assert.deepEqual(await state.apiKey('k1'), makeKey());
+    });
+
+    it('does not sweep what a claim renews at the same time', async () => {
+      await state.claimIdempotency(SCOPE, CLAIM);
+      const renewal = { ...CLAIM, nowMs: NOW_MS + 24 * HOUR_MS };
+      const [claim] = await Promise.all([state.claimIdempotency(SCOPE, renewal), state.sweep(renewal.nowMs)]);
+      assert.equal(claim.kind, 'claimed');
+      assert.equal((await state.claimIdempotency(SCOPE, renewal)).kind, 'running');
     });
 
     it('refuses everything once it is closed', async () => {
