@@ -195,7 +195,7 @@ export class CommitQueue {
   }
 }
 
-export function unavailable(detail: string, cause?: unknown): AppError {
+function unavailable(detail: string, cause?: unknown): AppError {
   return new AppError({
     code: 'BUS_UNAVAILABLE',
     publicMessage: 'The bus cannot make records durable now. Retry with the same Idempotency-Key.',

@@ -7,11 +7,12 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { BusMessage } from './bus.ts';
 import { openLmdbBus } from './lmdb-bus.ts';
 
-const FIXTURE = path.join(import.meta.dirname, 'durability.fixture.ts');
+const FIXTURE = fileURLToPath(import.meta.resolve('./durability.fixture.ts'));
 const run = promisify(execFile);
 
 describe('durability of the embedded bus', function () {

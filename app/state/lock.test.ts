@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { lockDataDir } from './lock.ts';
+import { lockDataDir, lockHolder } from './lock.ts';
 
 describe('the lock of a data folder', () => {
   let dir: string;
@@ -65,6 +65,15 @@ describe('the lock of a data folder', () => {
     await lockDataDir(dir);
     await rewrite(dir, { startedAt: `${await startOf(process.pid)}0` });
     await (await lockDataDir(dir)).release();
+  });
+
+  it('tells who holds the folder, and nobody once that process is gone', async () => {
+    assert.equal(await lockHolder(dir), undefined);
+    const lock = await lockDataDir(dir);
+    assert.equal(await lockHolder(dir), process.pid);
+    await rewrite(dir, { pid: await goneProcess() });
+    assert.equal(await lockHolder(dir), undefined);
+    await lock.release();
   });
 
   it('takes over a file that is no lock at all', async () => {
