@@ -42,8 +42,7 @@ export class Gate {
 
   /** Judges host, origin, address, key, scope and rate, in this order; throws AppError. */
   async admit(request: Request, access: Access): Promise<Caller> {
-    this.#checkHost(request.headers.host);
-    if (request.method !== 'GET' && request.method !== 'HEAD') this.checkOrigin(request);
+    this.checkSource(request);
     if (access === 'open') return NOBODY;
     const caller = (await this.#state.keyEverMade())
       ? await this.#authenticate(request)
@@ -56,6 +55,12 @@ export class Gate {
     }
     await this.#limitRate(caller);
     return caller;
+  }
+
+  /** What is asked of every request but a probe: a served host, and no other origin's page where something may change. */
+  checkSource(request: Pick<Request, 'headers' | 'method'>): void {
+    this.#checkHost(request.headers.host);
+    if (request.method !== 'GET' && request.method !== 'HEAD') this.checkOrigin(request);
   }
 
   /** Refuses a browser's cross-origin request: an Origin must name a served host. */

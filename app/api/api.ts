@@ -32,6 +32,7 @@ import { receiptRoutes } from './receipt-routes.ts';
 import type { Exchange, Route } from './route.ts';
 import { StatusFeed } from './status-feed.ts';
 import { statusRoutes } from './status-routes.ts';
+import { answerUnreadable } from './unreadable-request.ts';
 
 export interface ApiParts {
   readonly config: Config;
@@ -63,6 +64,8 @@ export interface Api {
 /** The share shed is told in this, so that a caller's retry meets another second. */
 const SHED_RETRY_SECONDS = 1;
 const WAREHOUSE_CHECK_MS = 2_000;
+/** How often Node looks for requests that take too long. */
+const TIMEOUT_CHECK_MS = 1_000;
 
 export function createApi(parts: ApiParts): Api {
   const { config, telemetry, now } = parts;
@@ -79,6 +82,11 @@ export function createApi(parts: ApiParts): Api {
   app.set('query parser', false);
   app.set('trust proxy', config.TRUST_PROXY.length === 0 ? false : [...config.TRUST_PROXY]);
   for (const route of routes) mount(app, route, { gate, telemetry, now });
+  // What no route took is judged all the same: a page of another host learns nothing, not even which paths there are.
+  app.use((request, _response, next) => {
+    gate.checkSource(request);
+    next();
+  });
   mountDocsAssets(app);
   mountMethods(app, routes);
   app.use((request: Request) => {
@@ -90,14 +98,24 @@ export function createApi(parts: ApiParts): Api {
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) =>
     answerProblem({ error, request, response, telemetry }),
   );
+  const enterHere = (request: IncomingMessage, response: ServerResponse): void =>
+    enter({ request, response, app, admission, telemetry, accepting });
   const server = createServer(
     {
       headersTimeout: config.HEADERS_TIMEOUT_MS,
-      requestTimeout: config.BODY_TIMEOUT_MS,
-      connectionsCheckingInterval: 1_000,
+      // Node counts it from the first byte, and refuses to start when it is below the headers' share.
+      requestTimeout: config.HEADERS_TIMEOUT_MS + config.BODY_TIMEOUT_MS,
+      connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, config.HEADERS_TIMEOUT_MS),
+      // The gate answers a missing Host with a problem document.
+      requireHostHeader: false,
+      // Clients that offer h2c (Java's does by default) are answered over HTTP/1.1.
+      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
     },
-    (request, response) => enter({ request, response, app, admission, telemetry }),
+    enterHere,
   );
+  // An expectation that is not understood may be ignored (RFC 9110, 10.1.1).
+  server.on('checkExpectation', enterHere);
+  answerUnreadable(server, { traceId: () => telemetry.requestTraceId() });
   server.maxConnections = config.CONNECTIONS_MAX;
   feed.attach(server);
   return {
@@ -143,23 +161,37 @@ interface Entrance {
   readonly app: Express;
   readonly admission: Admission;
   readonly telemetry: Telemetry;
+  readonly accepting: boolean;
 }
 
 /** Before Express: load is shed where it costs least. Probes are always let in. */
-function enter({ request, response, app, admission, telemetry }: Entrance): void {
-  if (!admission.admits() && request.url !== '/livez' && request.url !== '/readyz') {
-    telemetry.shed({ reason: 'queue_time' });
-    const error = new AppError({
-      code: 'OVERLOADED',
-      publicMessage:
-        'OVERLOADED: requests wait too long here, so some are refused at once (QUEUE_TIME_TARGET_MS). Try again with a growing pause.',
-      retryAfterSeconds: SHED_RETRY_SECONDS,
-    });
-    sendProblem(response, error, telemetry.requestTraceId());
-    request.resume();
+function enter({ request, response, app, admission, telemetry, accepting }: Entrance): void {
+  const probe = /^\/(livez|readyz)(\?|$)/.test(request.url ?? '');
+  const refusal = probe ? undefined : !accepting ? stopping() : admission.admits() ? undefined : overloaded();
+  if (refusal === undefined) {
+    app(request, response);
     return;
   }
-  app(request, response);
+  if (refusal.code === 'OVERLOADED') telemetry.shed({ reason: 'queue_time' });
+  else response.setHeader('Connection', 'close');
+  sendProblem(response, refusal, telemetry.requestTraceId());
+  request.resume();
+}
+
+function overloaded(): AppError {
+  return new AppError({
+    code: 'OVERLOADED',
+    publicMessage:
+      'OVERLOADED: requests wait too long here, so some are refused at once (QUEUE_TIME_TARGET_MS). Try again with a growing pause.',
+    retryAfterSeconds: SHED_RETRY_SECONDS,
+  });
+}
+
+function stopping(): AppError {
+  return new AppError({
+    code: 'STOPPING',
+    publicMessage: 'STOPPING: the service is stopping and takes no more requests. Try again in a moment.',
+  });
 }
 
 interface MountOptions {

@@ -15,12 +15,15 @@ import {
   publishBody,
   receiptSchema,
 } from './ingest.ts';
+import { parseQuery } from './json-answer.ts';
 import { problemOf } from './problem.ts';
 import { readBody } from './request-body.ts';
 import type { Exchange, Route } from './route.ts';
 
 /** Visible ASCII; a structured-field string (quoted) or the bare value, as draft-ietf-httpapi-idempotency-key-header has it. */
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+
+const NO_PARAMETERS = z.object({});
 
 const verdictSchema = z.object({
   index: z.int(),
@@ -48,7 +51,7 @@ export function ingestRoutes(parts: IngestRouteParts): readonly Route[] {
       summary: 'Send records',
       description:
         'A JSON object, a JSON array, NDJSON or CSV with a header line; each also gzip. 202 means that every accepted row is durable; rejected rows have a verdict each and are in quarantine.',
-      query: z.object({}),
+      query: NO_PARAMETERS,
       headers: z.object({
         'Idempotency-Key': z
           .string()
@@ -72,6 +75,7 @@ export function ingestRoutes(parts: IngestRouteParts): readonly Route[] {
       errors: [
         'DATASET_UNKNOWN',
         'DATASET_FORBIDDEN',
+        'PARAMETER_UNKNOWN',
         'MEDIA_TYPE_UNSUPPORTED',
         'MALFORMED_JSON',
         'MALFORMED_CSV',
@@ -98,6 +102,7 @@ export function ingestRoutes(parts: IngestRouteParts): readonly Route[] {
 async function postRecords(parts: IngestRouteParts, exchange: Exchange): Promise<void> {
   const { request, caller, requestId } = exchange;
   const contract = datasetOf(parts.contracts, request);
+  if (exchange.query.size > 0) parseQuery(NO_PARAMETERS, exchange.query);
   checkDataset(caller, contract.name);
   const media = readMediaType(request.headers['content-type'], request.headers['content-encoding']);
   const key = idempotencyKey(request.headers['idempotency-key']);
@@ -110,10 +115,11 @@ async function postRecords(parts: IngestRouteParts, exchange: Exchange): Promise
     hash: key !== undefined,
   });
   const scope = key === undefined ? undefined : { apiKeyId: caller.keyId, dataset: contract.name, key };
-  if (scope === undefined) {
-    answer(exchange, await outcome(parts, exchange, judged, { contract, requestId }));
-  } else {
-    await answerOnce(parts, exchange, judged, { contract, scope });
+  try {
+    if (scope === undefined) answer(exchange, await outcome(parts, exchange, judged, { contract, requestId }));
+    else await answerOnce(parts, exchange, judged, { contract, scope });
+  } finally {
+    judged.release();
   }
 }
 

@@ -40,13 +40,15 @@ export interface IngestRequest {
   readonly source: AsyncIterable<Buffer>;
 }
 
-/** A body read to its end and judged, not yet published. */
+/** A body read to its end and judged, not yet published. Its bytes stay in the budget until it is released. */
 export interface JudgedBody {
   readonly writer: EnvelopeWriter;
   readonly receivedAtMs: number;
   readonly accepted: number;
   readonly verdicts: readonly ErrorDetail[];
   readonly bodyHash: string | undefined;
+  /** Gives its bytes back; more than once is as once. `publishBody` does it at its end. */
+  readonly release: () => void;
 }
 
 export const receiptSchema = z.object({
@@ -106,6 +108,10 @@ export async function judgeBody(
     budget.take(bytes);
     taken += bytes;
   };
+  const release = (): void => {
+    budget.give(taken);
+    taken = 0;
+  };
   try {
     const decoded = await decodeBody(
       request.source,
@@ -130,9 +136,10 @@ export async function judgeBody(
         }
       },
     );
-    return { writer, receivedAtMs, accepted, verdicts, bodyHash: decoded.bodyHash };
-  } finally {
-    budget.give(taken);
+    return { writer, receivedAtMs, accepted, verdicts, bodyHash: decoded.bodyHash, release };
+  } catch (error) {
+    release();
+    throw error;
   }
 }
 
@@ -146,11 +153,15 @@ export async function publishBody(
   const dataset = contract.name;
   const messages = judged.writer.finish(requestId);
   const rejected = judged.verdicts.length;
-  await parts.telemetry.publishing({ dataset, messages: messages.length, rows: judged.accepted }, (attributes) =>
-    parts.bus.publish(
-      messages.map((message): BusMessage => ({ ...message, attributes: { ...message.attributes, ...attributes } })),
-    ),
-  );
+  try {
+    await parts.telemetry.publishing({ dataset, messages: messages.length, rows: judged.accepted }, (attributes) =>
+      parts.bus.publish(
+        messages.map((message): BusMessage => ({ ...message, attributes: { ...message.attributes, ...attributes } })),
+      ),
+    );
+  } finally {
+    judged.release();
+  }
   parts.telemetry.recordsAccepted({ dataset, accepted: judged.accepted, rejected });
   const id = makeReceiptId(
     { dataset, receivedAtMs: judged.receivedAtMs, apiKeyId, accepted: judged.accepted, rejected, requestId },
@@ -180,7 +191,7 @@ export function allRejected(accepted: Accepted): AppError {
   });
 }
 
-export const NO_STATES: Receipt['states'] = {
+const NO_STATES: Receipt['states'] = {
   inFlight: 0,
   overdue: 0,
   stored: 0,

@@ -2,7 +2,7 @@
 import type { Config } from '../config.ts';
 import type { Contract } from '../datasets/contract.ts';
 import type { DatasetRoute } from '../datasets/route.ts';
-import type { Warehouse } from '../warehouse/warehouse.ts';
+import type { PartitionsVersion, Warehouse } from '../warehouse/warehouse.ts';
 import { checkDataset } from './access.ts';
 import { canonicalQuery } from './query-grammar.ts';
 import { parseQuery } from './json-answer.ts';
@@ -53,22 +53,25 @@ async function answerOwn(
   checkDataset(exchange.caller, own.dataset);
   const plan = own.plan(parseQuery(own.query, exchange.query));
   const budget = { timeoutMs: config.READ_TIMEOUT_MS, rowsMax: config.READ_ROWS_MAX };
+  const version = (): PartitionsVersion =>
+    newestVersion(plan.reads.map((read) => warehouse.version(read.dataset, rangeOf(read))));
   await answers.answer(exchange, {
     question: `${own.path} ${plan.reads.map(canonicalQuery).join(' ')} ${exchange.query.toString()}`,
     mediaType: 'application/json',
     contractVersion: contracts.get(own.dataset)?.version ?? 0,
-    version: () => newestVersion(plan.reads.map((read) => warehouse.version(read.dataset, rangeOf(read)))),
+    version,
     run: async () => {
+      // Taken before the reads: a commit between two of them must not make an older answer pass as its own.
+      const at = version();
       const results = await Promise.all(plan.reads.map((read) => warehouse.aggregate(read, budget)));
-      const version = newestVersion(results.map((result) => result.version));
       return {
         body: JSON.stringify(plan.answer(results)),
         headers: {
-          'Vigia-As-Of': asOf(version) ?? 'never',
+          'Vigia-As-Of': asOf(at) ?? 'never',
           'Vigia-Truncated': String(results.some((result) => result.truncated)),
           ...(results.some((result) => result.approximate) ? { 'Vigia-Approximate': 'true' } : {}),
         },
-        version,
+        version: at,
       };
     },
   });

@@ -2,7 +2,8 @@
  * Writes every 4xx and 5xx as an RFC 9457 problem document: a stable code, what happened and what to do, the trace
  * id. A caller never sees an internal message: what is not an AppError is INTERNAL, logged and counted.
  */
-import type { ServerResponse } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { AppError, ERRORS, type ErrorDetail } from '../errors.ts';
 
 export interface Problem {
@@ -37,6 +38,20 @@ export function problemOf(error: AppError, traceId: string): Problem {
   };
 }
 
+/** The last words on a connection that has no response object: an upgrade refused, a request that could not be read. */
+export function sendProblemAndClose(socket: Duplex, error: AppError, traceId: string): void {
+  const body = JSON.stringify(problemOf(error, traceId));
+  const head = [
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? 'Refused'}`,
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: no-store',
+    ...Object.entries(headersOf(error)).map(([name, value]) => `${name}: ${value}`),
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+}
+
 /** Sends the problem, or destroys the connection when an answer had already begun. */
 export function sendProblem(response: ServerResponse, error: AppError, traceId: string): void {
   if (response.headersSent) {
@@ -48,7 +63,13 @@ export function sendProblem(response: ServerResponse, error: AppError, traceId: 
   response.setHeader('Content-Type', 'application/problem+json');
   response.setHeader('Cache-Control', 'no-store');
   response.setHeader('Content-Length', Buffer.byteLength(body));
-  if (error.retryAfterSeconds !== undefined) response.setHeader('Retry-After', error.retryAfterSeconds);
-  if (error.status === 401) response.setHeader('WWW-Authenticate', 'Bearer realm="vigia"');
+  for (const [name, value] of Object.entries(headersOf(error))) response.setHeader(name, value);
   response.end(body);
+}
+
+function headersOf({ status, retryAfterSeconds }: AppError): Readonly<Record<string, string>> {
+  return {
+    ...(retryAfterSeconds === undefined ? {} : { 'Retry-After': String(retryAfterSeconds) }),
+    ...(status === 401 ? { 'WWW-Authenticate': 'Bearer realm="vigia"' } : {}),
+  };
 }

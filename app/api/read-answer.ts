@@ -57,6 +57,15 @@ interface CachedAnswer {
   readonly readAtMs: number;
 }
 
+interface Asked {
+  readonly question: string;
+  readonly plan: ReadPlan;
+  /** The version of now. */
+  readonly currentEtag: string;
+  /** What may be answered while the warehouse is down. */
+  readonly kept: CachedAnswer | undefined;
+}
+
 interface ReadAnswersOptions {
   readonly config: Pick<Config, 'CACHE_AGE_MAX_MS' | 'CACHE_STALE_MAX_MS' | 'CACHE_BYTES_MAX'>;
   readonly telemetry: Telemetry;
@@ -111,25 +120,27 @@ export class ReadAnswers {
       this.#send(exchange, plan, cached, wanted);
       return;
     }
-    this.#send(exchange, plan, await this.#readOrStale(question, plan, cached), wanted);
+    // Who asks for the newest is told of an outage, not of the past.
+    const kept = newest ? undefined : cached;
+    this.#send(exchange, plan, await this.#readOrStale({ question, plan, currentEtag, kept }), wanted);
   }
 
-  async #readOrStale(question: string, plan: ReadPlan, cached: CachedAnswer | undefined): Promise<CachedAnswer> {
+  async #readOrStale({ question, plan, currentEtag, kept }: Asked): Promise<CachedAnswer> {
     try {
-      const answer = await this.#readOnce(question, plan);
+      const answer = await this.#readOnce(question, plan, currentEtag);
       this.#telemetry.cacheAnswered({ result: 'miss' });
       return answer;
     } catch (error) {
       const failure = error instanceof BrokenCircuitError ? breakerOpen(error) : error;
-      if (!isOutage(failure) || cached === undefined || this.#age(cached) > this.#config.CACHE_STALE_MAX_MS)
-        throw failure;
+      if (!isOutage(failure) || kept === undefined || this.#age(kept) > this.#config.CACHE_STALE_MAX_MS) throw failure;
       this.#telemetry.cacheAnswered({ result: 'stale' });
-      return cached;
+      return kept;
     }
   }
 
-  #readOnce(question: string, plan: ReadPlan): Promise<CachedAnswer> {
-    const running = this.#running.get(question);
+  /** Joins a read under way only when that began at this version or later. */
+  #readOnce(question: string, plan: ReadPlan, currentEtag: string): Promise<CachedAnswer> {
+    const running = this.#running.get(currentEtag);
     if (running !== undefined) return running;
     const reading = this.#breaker
       .execute(() => plan.run())
@@ -143,8 +154,8 @@ export class ReadAnswers {
         if (this.#config.CACHE_BYTES_MAX > 0) this.#cache.set(question, answer);
         return answer;
       })
-      .finally(() => this.#running.delete(question));
-    this.#running.set(question, reading);
+      .finally(() => this.#running.delete(currentEtag));
+    this.#running.set(currentEtag, reading);
     return reading;
   }
 

@@ -16,6 +16,11 @@ export function readBody(request: IncomingMessage): AsyncIterable<Buffer> {
 
 async function* gathered(request: IncomingMessage): AsyncGenerator<Buffer> {
   yield await new Promise<Buffer>((resolve, reject) => {
+    // It may have broken off while the caller was being judged; no event would tell it again.
+    if (request.destroyed && !request.readableEnded) {
+      reject(brokenOff(undefined));
+      return;
+    }
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.once('end', () =>
@@ -28,7 +33,8 @@ async function* gathered(request: IncomingMessage): AsyncGenerator<Buffer> {
 
 async function* streamed(request: IncomingMessage): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of request) yield chunk as Buffer;
+    // A body that is refused half-way must not take its connection with it: the answer goes out there.
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
   } catch (cause) {
     throw brokenOff(cause);
   }

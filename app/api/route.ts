@@ -1,7 +1,6 @@
 /**
  * A route as data: what Express mounts, what the OpenAPI document says and what the guard asks are the same object.
  */
-import type { IncomingMessage } from 'node:http';
 import type { Request, Response } from 'express';
 import type { z } from 'zod';
 import type { ErrorCode } from '../errors.ts';
@@ -62,23 +61,4 @@ export interface Route {
   /** Probes and static pages are left out of host checks, admission control and access limits as product.md says. */
   readonly exempt?: boolean;
   readonly handle: (exchange: Exchange) => Promise<void> | void;
-}
-
-/** What the guard and the handlers hang on a request; never visible outside `api/`. */
-export interface RequestContext {
-  readonly requestId: string;
-  readonly startedAtMs: number;
-  readonly startedAtHr: number;
-  /** Set by the route when it is known; 'unmatched' in telemetry otherwise. */
-  route: string | undefined;
-  keyId: string | undefined;
-  code: string | undefined;
-  load: boolean;
-  keep: boolean;
-}
-
-export const CONTEXT = Symbol('context');
-
-export interface ContextRequest extends IncomingMessage {
-  [CONTEXT]?: RequestContext;
 }

@@ -3,26 +3,28 @@
  *
  * A follower that reads too slowly is dropped with a reason rather than buffered without end; one that answers two
  * pings in a row with silence is gone. The number of followers is capped. Changes that arrive together are told once.
+ * Each follower sees the datasets of the key its ticket was made for, and is sent away soon after that key is revoked.
  */
 import type { IncomingMessage, Server } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Bus } from '../bus/bus.ts';
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
-import type { State } from '../state/state.ts';
+import type { ApiKey, State } from '../state/state.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { OutcomeCounts, Warehouse } from '../warehouse/warehouse.ts';
 import type { Gate } from './access.ts';
-import { asAppError, problemOf } from './problem.ts';
+import { asAppError, sendProblemAndClose } from './problem.ts';
 import { asOf } from './read-answer.ts';
 import { ticketHash } from './status-routes.ts';
 
 const PATH = '/ws/status';
 /** Changes within this are told in one message. */
 const GATHER_MS = 100;
+/** Revocation is effective within 10 s; each follower's key is looked up this often. */
+const KEY_CHECK_MS = 5_000;
 /** RFC 6455 codes: policy violation, try again later, going away. */
-const TOO_SLOW = 1008;
+const POLICY = 1008;
 const TOO_MANY = 1013;
 const GOING_AWAY = 1001;
 
@@ -35,6 +37,11 @@ interface StatusFeedParts {
   readonly gate: Gate;
   readonly datasets: readonly string[];
   readonly now: () => number;
+}
+
+interface Status {
+  readonly at: string;
+  readonly datasets: readonly DatasetStatus[];
 }
 
 interface DatasetStatus {
@@ -51,26 +58,39 @@ export interface IngestionEvent {
   readonly datasets: Readonly<Record<string, OutcomeCounts>>;
 }
 
+/** Who follows: everybody on loopback while no key was ever made, else the key of the ticket. */
+interface Reader {
+  readonly key?: ApiKey;
+}
+
 export class StatusFeed {
   readonly #parts: StatusFeedParts;
   readonly #server: WebSocketServer;
   readonly #unanswered = new WeakMap<WebSocket, number>();
-  readonly #pings: NodeJS.Timeout;
+  readonly #readers = new WeakMap<WebSocket, Reader>();
+  readonly #timers: readonly NodeJS.Timeout[];
   #pending: IngestionEvent[] = [];
   #gathering: NodeJS.Timeout | undefined;
 
   constructor(parts: StatusFeedParts) {
     this.#parts = parts;
     this.#server = new WebSocketServer({ noServer: true, maxPayload: 1024 });
-    this.#pings = setInterval(() => this.#ping(), parts.config.WS_PING_MS);
-    this.#pings.unref();
+    this.#timers = [
+      setInterval(() => this.#ping(), parts.config.WS_PING_MS),
+      setInterval(() => {
+        this.checkKeys().catch((error: unknown) => parts.telemetry.observationFailed({ error }));
+      }, KEY_CHECK_MS),
+    ];
+    for (const timer of this.#timers) timer.unref();
   }
 
   attach(server: Server): void {
     server.on('upgrade', (request, socket, head) => {
+      // Node has taken its own listener off; a reset while the ticket is looked up would end the process.
+      socket.on('error', () => socket.destroy());
       this.#admit(request).then(
-        () => this.#server.handleUpgrade(request, socket, head, (follower) => this.#welcome(follower)),
-        (error: unknown) => refuse(socket, asAppError(error), this.#parts.telemetry.requestTraceId()),
+        (reader) => this.#server.handleUpgrade(request, socket, head, (follower) => this.#welcome(follower, reader)),
+        (error: unknown) => sendProblemAndClose(socket, asAppError(error), this.#parts.telemetry.requestTraceId()),
       );
     });
   }
@@ -83,60 +103,76 @@ export class StatusFeed {
   }
 
   close(): void {
-    clearInterval(this.#pings);
+    for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#gathering);
     for (const follower of this.#server.clients) follower.close(GOING_AWAY, 'the service is stopping');
     this.#server.close();
   }
 
-  async #admit(request: IncomingMessage): Promise<void> {
+  /** Sends away whose key was revoked, and who came without one before the first was made. Public for tests. */
+  async checkKeys(): Promise<void> {
+    const asked = await this.#parts.state.keyEverMade();
+    for (const follower of this.#server.clients) {
+      const { key } = this.#readers.get(follower) ?? {};
+      const now = key === undefined ? undefined : await this.#parts.state.apiKey(key.id);
+      if (asked && (now === undefined || now.revokedAtMs !== undefined))
+        follower.close(POLICY, 'the key is revoked, or none was given: get a new ticket');
+    }
+  }
+
+  async #admit(request: IncomingMessage): Promise<Reader> {
     const url = new URL(request.url ?? '/', 'http://localhost');
     if (url.pathname !== PATH) {
       throw new AppError({ code: 'ROUTE_UNKNOWN', publicMessage: `ROUTE_UNKNOWN: the only WebSocket is ${PATH}.` });
     }
     this.#parts.gate.checkOrigin(request);
     await this.#parts.gate.checkAddress(request);
-    if (!(await this.#parts.state.keyEverMade())) return;
+    if (!(await this.#parts.state.keyEverMade())) return {};
     const ticket = url.searchParams.get('ticket');
     const keyId =
       ticket === null ? undefined : await this.#parts.state.takeTicket(ticketHash(ticket), this.#parts.now());
-    if (keyId === undefined) {
+    const key = keyId === undefined ? undefined : await this.#parts.state.apiKey(keyId);
+    if (key === undefined || key.revokedAtMs !== undefined) {
       throw new AppError({
         code: 'TICKET_INVALID',
         publicMessage: `TICKET_INVALID: the ticket is missing, used or expired. Get one with POST /v1/ws-tickets and connect to ${PATH}?ticket=… at once.`,
       });
     }
+    return { key };
   }
 
-  #welcome(follower: WebSocket): void {
+  #welcome(follower: WebSocket, reader: Reader): void {
+    follower.on('error', () => follower.terminate());
     if (this.#server.clients.size > this.#parts.config.WS_CONNECTIONS_MAX) {
       follower.close(TOO_MANY, `more than ${this.#parts.config.WS_CONNECTIONS_MAX} followers (WS_CONNECTIONS_MAX)`);
       return;
     }
+    this.#readers.set(follower, reader);
     this.#count();
     follower.on('pong', () => this.#unanswered.set(follower, 0));
     follower.on('close', () => this.#count());
-    follower.on('error', () => follower.terminate());
-    follower.send(JSON.stringify({ type: 'state', ...this.#state() }));
+    follower.send(JSON.stringify({ type: 'state', ...visible(this.#state(), reader) }));
   }
 
   #broadcast(): void {
     this.#gathering = undefined;
-    const message = JSON.stringify({ type: 'change', events: this.#pending, ...this.#state() });
+    const change = { type: 'change', events: this.#pending, ...this.#state() };
+    const whole = JSON.stringify(change);
     this.#pending = [];
     for (const follower of this.#server.clients) {
       if (follower.bufferedAmount > this.#parts.config.WS_BUFFER_BYTES_MAX) {
         follower.close(
-          TOO_SLOW,
+          POLICY,
           `more than ${this.#parts.config.WS_BUFFER_BYTES_MAX} bytes unread (WS_BUFFER_BYTES_MAX)`,
         );
       } else {
-        follower.send(message);
+        const reader = this.#readers.get(follower) ?? {};
+        follower.send(reader.key?.datasets === undefined ? whole : JSON.stringify(visible(change, reader)));
       }
     }
   }
 
-  #state(): { readonly at: string; readonly datasets: readonly DatasetStatus[] } {
+  #state(): Status {
     const { bus, warehouse, datasets, now } = this.#parts;
     const backlog = new Map(bus.backlog().map((one) => [one.dataset, one]));
     return {
@@ -174,9 +210,15 @@ export class StatusFeed {
   }
 }
 
-function refuse(socket: Duplex, error: AppError, traceId: string): void {
-  const body = JSON.stringify(problemOf(error, traceId));
-  socket.end(
-    `HTTP/1.1 ${error.status} Refused\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
+/** What the follower's key may see of it. */
+function visible<S extends Status & { readonly events?: readonly IngestionEvent[] }>(status: S, { key }: Reader): S {
+  const names = key?.datasets;
+  if (names === undefined) return status;
+  const datasets = status.datasets.filter(({ dataset }) => names.includes(dataset));
+  if (status.events === undefined) return { ...status, datasets };
+  const events = status.events.map((event) => ({
+    ...event,
+    datasets: Object.fromEntries(Object.entries(event.datasets).filter(([name]) => names.includes(name))),
+  }));
+  return { ...status, datasets, events };
 }
