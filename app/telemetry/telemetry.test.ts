@@ -141,11 +141,20 @@ interface Running {
   readonly metricsUrl: string;
 }
 
+/** A test that failed half-way must not leave its service running. */
+const children = new Set<ChildProcess>();
+
+function endAll(): void {
+  for (const child of children) child.kill('SIGKILL');
+}
+
 async function start(environment: Readonly<Record<string, string>>): Promise<Running> {
   const child = spawn(process.execPath, ['--import', './app/telemetry/start.ts', import.meta.filename], {
     env: { PATH: process.env.PATH, ...environment },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  children.add(child);
+  child.once('exit', () => children.delete(child));
   const [line] = await once(createInterface({ input: child.stdout }), 'line');
   const { port, metricsPort } = JSON.parse(line);
   return { child, base: `http://127.0.0.1:${port}`, metricsUrl: `http://127.0.0.1:${metricsPort}/metrics` };
@@ -235,6 +244,7 @@ function describeContract(): void {
       seen = await runScenario(sink, join(directory, 'logs', 'vigia.log'));
     });
     after(async () => {
+      endAll();
       await sink.close();
       await rm(directory, { recursive: true });
     });
@@ -358,7 +368,10 @@ function describeContract(): void {
     beforeEach(async () => {
       directory = await mkdtemp(join(tmpdir(), 'vigia-telemetry-'));
     });
-    afterEach(() => rm(directory, { recursive: true }));
+    afterEach(async () => {
+      endAll();
+      await rm(directory, { recursive: true });
+    });
 
     it('still serves when tracing is switched off, with a 32-digit id in the answer and none on the line', async () => {
       const running = await start({ OTEL_SDK_DISABLED: 'true', PROBE_LOG: join(directory, 'log') });
