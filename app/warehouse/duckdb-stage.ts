@@ -1,9 +1,8 @@
 /**
  * One dataset's part of a batch: its rows staged, each given a verdict, and put where the verdict says.
  *
- * A row is looked for among those stored only when its event date holds rows already, and in its own batch only when
- * an id occurs twice there; otherwise the batch is appended as it is. In a batch earlier means: message order, then row
- * index.
+ * A row is looked for in the table only when its id may have been seen before and its event date holds rows already;
+ * a batch without such rows is appended as it is. In a batch earlier means: message order, then row index.
  */
 import type { Contract } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
@@ -11,6 +10,7 @@ import { insertLedger } from './duckdb-ledger.ts';
 import { columnExpressions, contractColumns, derivedColumns, silverTable } from './duckdb-schema.ts';
 import { isUnfit, kindOf, literal, quoted, type Sql } from './duckdb-session.ts';
 import type { Commit, Partitions } from './partitions.ts';
+import type { SeenIds, Suspects } from './seen-ids.ts';
 import type { StorableMessage } from './warehouse.ts';
 import { readBodiesAsText, readRejects, readRowsTyped, type WorkFile, withWorkFile } from './work-file.ts';
 
@@ -28,6 +28,7 @@ export interface GroupResult {
 interface GroupOptions {
   readonly workDir: string;
   readonly partitions: Partitions;
+  readonly seen: SeenIds;
   readonly sql: Sql;
   readonly group: Group;
   readonly commit: Commit;
@@ -107,7 +108,6 @@ interface Stage {
   /** The silver table's columns but the last (`_commit`). */
   readonly columns: string;
   readonly rows: number;
-  readonly distinct: number;
   readonly days: readonly number[];
 }
 
@@ -128,8 +128,8 @@ async function stageRows({ sql, group }: GroupOptions, file: WorkFile): Promise<
      FROM (SELECT o, e."messageId" AS message_id, unnest(e."rows") AS r FROM ${readRowsTyped(file, contract)})`,
   );
   const [counted] = await sql.rows(
-    `SELECT count(*) AS "rows", count(DISTINCT _event_id) AS ids, count(_event_date) AS dated,
-       list(DISTINCT _event_date - DATE '1970-01-01') AS days FROM stage`,
+    `SELECT count(*) AS "rows", count(_event_date) AS dated, list(DISTINCT _event_date - DATE '1970-01-01') AS days
+     FROM stage`,
   );
   const rows = Number(counted?.rows);
   const expected = group.messages.reduce((sum, { message }) => sum + message.envelope.rowCount, 0);
@@ -141,7 +141,6 @@ async function stageRows({ sql, group }: GroupOptions, file: WorkFile): Promise<
       .concat('_event_id', '_event_date', '_message_id', '_index')
       .join(', '),
     rows,
-    distinct: Number(counted?.ids),
     days: ((counted?.days ?? []) as readonly (string | number)[]).map(Number),
   };
 }
@@ -152,13 +151,15 @@ async function stageRows({ sql, group }: GroupOptions, file: WorkFile): Promise<
  * The first row with an id wins: the stored one, else the batch's first. The others are duplicates when every field of
  * the contract is equal, and conflicts otherwise.
  */
-async function classify({ sql, group, partitions }: GroupOptions, stage: Stage): Promise<boolean> {
+async function classify({ sql, group, partitions, seen }: GroupOptions, stage: Stage): Promise<boolean> {
   const { contract } = group;
+  const suspects = await seen.admit(sql, contract.name);
+  if (suspects.length === 0) return false;
   const overlap = partitions.present(contract.name, stage.days);
-  if (overlap.length === 0 && stage.distinct === stage.rows) return false;
   const fields = contractColumns(contract).map(({ name }) => quoted(name));
   const columns = ['_event_id', ...fields].join(', ');
-  if (!(await findExisting({ sql, contract, columns, overlap })) && stage.distinct === stage.rows) return false;
+  const existing = await findExisting({ sql, contract, columns, overlap, suspects });
+  if (!existing && !(await repeats(sql))) return false;
   const equal = fields.map((field) => `r.${field} IS NOT DISTINCT FROM w.${field}`).join(' AND ');
   await sql.run(
     `CREATE OR REPLACE TEMP TABLE classified AS
@@ -179,20 +180,23 @@ async function classify({ sql, group, partitions }: GroupOptions, stage: Stage):
  * almost always there is nothing to read.
  */
 async function findExisting(options: {
+  readonly suspects: Suspects;
   readonly sql: Sql;
   readonly contract: Contract;
   readonly columns: string;
   readonly overlap: readonly number[];
 }): Promise<boolean> {
-  const { sql, contract, columns, overlap } = options;
+  const { sql, contract, columns, overlap, suspects } = options;
   // A range, not a list: it is held against each row group's least and greatest date before any row is read.
   const dates =
     overlap.length === 0
       ? 'false'
       : `_event_date BETWEEN ${dateOf(Math.min(...overlap))} AND ${dateOf(Math.max(...overlap))}`;
   const table = silverTable(contract.name);
+  const wanted = suspects === 'all' ? '' : "WHERE hash(_event_id) IN (SELECT unnest(string_split($1, ',')::UBIGINT[]))";
   await sql.run(
-    `CREATE OR REPLACE TEMP TABLE found AS SELECT _event_id FROM ${table} WHERE ${dates} AND _event_id IN (SELECT _event_id FROM stage)`,
+    `CREATE OR REPLACE TEMP TABLE found AS SELECT _event_id FROM ${table} WHERE ${dates} AND _event_id IN (SELECT _event_id FROM stage ${wanted})`,
+    suspects === 'all' ? [] : [suspects.join(',')],
   );
   const [counted] = await sql.rows('SELECT count(*)::DOUBLE AS ids FROM found');
   const none = counted?.ids === 0;
@@ -200,6 +204,11 @@ async function findExisting(options: {
     `CREATE OR REPLACE TEMP TABLE existing AS SELECT ${columns} FROM ${table} WHERE ${none ? 'false' : dates} AND _event_id IN (SELECT _event_id FROM found)`,
   );
   return !none;
+}
+
+async function repeats(sql: Sql): Promise<boolean> {
+  const [counted] = await sql.rows('SELECT count(*) = count(DISTINCT _event_id) AS single FROM stage');
+  return counted?.single !== true;
 }
 
 function dateOf(day: number): string {

@@ -11,6 +11,7 @@ import { heldMessages } from './duckdb-ledger.ts';
 import type { DuckdbSession, Sql, SqlRow } from './duckdb-session.ts';
 import { failed, type Group, type GroupResult, storeGroup } from './duckdb-stage.ts';
 import type { Commit, Partitions } from './partitions.ts';
+import type { SeenIds } from './seen-ids.ts';
 import type { OutcomeCounts, StorableMessage, StoreOutcome } from './warehouse.ts';
 
 export interface StoreOptions {
@@ -18,6 +19,7 @@ export interface StoreOptions {
   readonly contracts: ReadonlyMap<string, Contract>;
   readonly workDir: string;
   readonly partitions: Partitions;
+  readonly seen: SeenIds;
   readonly now: () => number;
   /** The newest commit in the file, and the newest audit entry. */
   readonly last: Commit;

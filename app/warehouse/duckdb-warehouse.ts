@@ -15,6 +15,7 @@ import { DuckdbStore } from './duckdb-store.ts';
 import { EmbeddedWarehouse, type Places, type WarehouseOptions } from './embedded-warehouse.ts';
 import { type Commit, Partitions } from './partitions.ts';
 import { openOrReplace } from './recovery.ts';
+import { SEEN_IDS_BYTES_MAX, SeenIds } from './seen-ids.ts';
 
 export const DATABASE_FILE = 'warehouse.duckdb';
 /** There while a process has the database open: one that finds it knows that the last end was not clean. */
@@ -85,11 +86,14 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
   });
   const { contracts, now, faultPoint } = options;
   const partitions = await writer.exclusive((sql) => readPartitions(sql, known));
+  const seen = new SeenIds({ bytesMax: options.seenIdsBytesMax ?? SEEN_IDS_BYTES_MAX });
+  await writer.exclusive((sql) => seen.load(sql, known.datasets));
   const store = new DuckdbStore({
     session: writer,
     contracts,
     workDir: places.work,
     partitions,
+    seen,
     now,
     last: known.last,
     lastOrdinal: known.lastOrdinal,

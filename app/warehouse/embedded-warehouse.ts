@@ -52,6 +52,8 @@ export interface WarehouseOptions {
   readonly readers: number;
   readonly readQueueMax: number;
   readonly percentileRowsMax: number;
+  /** Memory for telling new event ids from known ones; beyond it every batch is looked for in its table. */
+  readonly seenIdsBytesMax?: number;
   readonly now: () => number;
   /** Once, when the file turned out broken while in use: only a restart, which rebuilds, helps. */
   readonly onBroken: (error: unknown) => void;

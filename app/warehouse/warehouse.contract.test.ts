@@ -1,11 +1,10 @@
 import { openDuckdbWarehouse } from './duckdb-warehouse.ts';
-import { describeWarehouse } from './warehouse.contract.ts';
+import { describeWarehouse, type OpenOptions } from './warehouse.contract.ts';
 
-describeWarehouse('embedded', ({ dir, contracts, now }) =>
+const open = (seenIds: { readonly seenIdsBytesMax?: number }) => (options: OpenOptions) =>
   openDuckdbWarehouse({
-    dir,
-    contracts,
-    now,
+    ...options,
+    ...seenIds,
     memoryMib: 512,
     threads: 1,
     readers: 2,
@@ -14,5 +13,7 @@ describeWarehouse('embedded', ({ dir, contracts, now }) =>
     onBroken: (error) => {
       throw new Error('the file broke', { cause: error });
     },
-  }),
-);
+  });
+
+describeWarehouse('embedded', open({}));
+describeWarehouse('embedded, more ids than memory', open({ seenIdsBytesMax: 0 }));
