@@ -263,7 +263,7 @@ const QUESTIONS: readonly BadInput[] = [
   },
   {
     what: 'a dead letter cursor of nobody',
-    ask: get('/v1/dead-letters?cursor=abc'),
+    ask: get(`/v1/dead-letters?cursor=${'f'.repeat(32)}`),
     code: 'CURSOR_GONE',
     names: /without cursor/i,
   },

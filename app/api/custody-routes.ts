@@ -10,6 +10,9 @@ import { pageParameters, parseQuery, sendJson } from './json-answer.ts';
 import { readJsonBody } from './json-body.ts';
 import type { Caller, Exchange, Route } from './route.ts';
 
+/** What a page's last id looks like in each list; these are the cursors. */
+const QUARANTINE_ID = /^[0-9a-f]{32}-\d{1,9}$/;
+const HEX_ID = /^[0-9a-f]{32}$/;
 /** How many dead letters one replay may put back. */
 const REPLAY_MESSAGES_MAX = 10_000;
 
@@ -104,7 +107,14 @@ export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
       description: 'Rejected rows with their reason, newest first. Personal fields are masked except for admin.',
       query: quarantineQuery,
       answers: { 200: { description: 'A page.', schema: pageOf(quarantinedSchema) } },
-      errors: ['PARAMETER_UNKNOWN', 'PARAMETER_INVALID', 'DATASET_FORBIDDEN', 'WAREHOUSE_UNAVAILABLE'],
+      errors: [
+        'PARAMETER_UNKNOWN',
+        'PARAMETER_INVALID',
+        'CURSOR_INVALID',
+        'CURSOR_GONE',
+        'DATASET_FORBIDDEN',
+        'WAREHOUSE_UNAVAILABLE',
+      ],
       handle: (exchange) => getQuarantine(parts, exchange),
     },
     {
@@ -116,7 +126,14 @@ export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
       description: 'Messages that no attempt could store, with their reason, newest first.',
       query: deadLetterQuery,
       answers: { 200: { description: 'A page.', schema: pageOf(deadLetterSchema) } },
-      errors: ['PARAMETER_UNKNOWN', 'PARAMETER_INVALID', 'DATASET_FORBIDDEN', 'BUS_UNAVAILABLE'],
+      errors: [
+        'PARAMETER_UNKNOWN',
+        'PARAMETER_INVALID',
+        'CURSOR_INVALID',
+        'CURSOR_GONE',
+        'DATASET_FORBIDDEN',
+        'BUS_UNAVAILABLE',
+      ],
       handle: (exchange) => getDeadLetters(parts, exchange),
     },
     {
@@ -157,7 +174,7 @@ export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
       description: 'Each step of the pipeline and each act of an operator, newest first.',
       query: auditQuery,
       answers: { 200: { description: 'A page.', schema: pageOf(auditSchema) } },
-      errors: ['PARAMETER_UNKNOWN', 'PARAMETER_INVALID', 'WAREHOUSE_UNAVAILABLE'],
+      errors: ['PARAMETER_UNKNOWN', 'PARAMETER_INVALID', 'CURSOR_INVALID', 'CURSOR_GONE', 'WAREHOUSE_UNAVAILABLE'],
       handle: (exchange) => getAudit(parts, exchange),
     },
   ];
@@ -166,6 +183,7 @@ export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
 async function getQuarantine({ contracts, warehouse }: CustodyRouteParts, exchange: Exchange): Promise<void> {
   const { limit, cursor, dataset, code } = parseQuery(quarantineQuery, exchange.query);
   checkFilter(exchange.caller, dataset);
+  checkCursor(cursor, QUARANTINE_ID);
   const found = await warehouse.quarantine({
     ...(dataset === undefined ? {} : { dataset }),
     ...(code === undefined ? {} : { code }),
@@ -173,7 +191,12 @@ async function getQuarantine({ contracts, warehouse }: CustodyRouteParts, exchan
     limit: limit + 1,
   });
   const plain = allows(exchange.caller, 'admin');
-  sendPage(exchange, found, { limit, idOf: (row) => row.id, show: (row) => (plain ? row : masked(contracts, row)) });
+  sendPage(exchange, found, {
+    limit,
+    cursor,
+    idOf: (row) => row.id,
+    show: (row) => (plain ? row : masked(contracts, row)),
+  });
 }
 
 function masked(contracts: ReadonlyMap<string, Contract>, row: QuarantinedRow): QuarantinedRow {
@@ -184,6 +207,7 @@ function masked(contracts: ReadonlyMap<string, Contract>, row: QuarantinedRow): 
 async function getDeadLetters({ bus }: CustodyRouteParts, exchange: Exchange): Promise<void> {
   const { limit, cursor, ...filter } = parseQuery(deadLetterQuery, exchange.query);
   checkFilter(exchange.caller, filter.dataset);
+  checkCursor(cursor, HEX_ID);
   const found = await bus.deadLetters({
     filter: filterOf(filter),
     limit: limit + 1,
@@ -191,6 +215,7 @@ async function getDeadLetters({ bus }: CustodyRouteParts, exchange: Exchange): P
   });
   sendPage(exchange, found, {
     limit,
+    cursor,
     idOf: (letter) => letter.message.messageId,
     show: (letter) => ({
       messageId: letter.message.messageId,
@@ -233,22 +258,32 @@ async function replay({ bus, warehouse, now }: CustodyRouteParts, exchange: Exch
 
 async function getAudit({ warehouse }: CustodyRouteParts, exchange: Exchange): Promise<void> {
   const { limit, cursor, dataset, step } = parseQuery(auditQuery, exchange.query);
+  checkCursor(cursor, HEX_ID);
   const found = await warehouse.audit({
     ...(dataset === undefined ? {} : { dataset }),
     ...(step === undefined ? {} : { step }),
     ...(cursor === undefined ? {} : { after: cursor }),
     limit: limit + 1,
   });
-  sendPage<AuditEntry>(exchange, found, { limit, idOf: (entry) => entry.id, show: (entry) => entry });
+  sendPage<AuditEntry>(exchange, found, { limit, cursor, idOf: (entry) => entry.id, show: (entry) => entry });
 }
 
 interface PageOptions<T> {
   readonly limit: number;
+  readonly cursor: string | undefined;
   readonly idOf: (entry: T) => string;
   readonly show: (entry: T) => unknown;
 }
 
-function sendPage<T>(exchange: Exchange, found: readonly T[], { limit, idOf, show }: PageOptions<T>): void {
+function sendPage<T>(exchange: Exchange, found: readonly T[], { limit, cursor, idOf, show }: PageOptions<T>): void {
+  // A cursor is given out only when more follows: nothing after it means that its entry is gone.
+  if (cursor !== undefined && found.length === 0) {
+    throw new AppError({
+      code: 'CURSOR_GONE',
+      publicMessage: 'CURSOR_GONE: the entry where this page was to start is gone. Start again without cursor.',
+      errors: [{ code: 'CURSOR_GONE', parameter: 'cursor' }],
+    });
+  }
   const entries = found.slice(0, limit);
   const last = entries.at(-1);
   const truncated = found.length > limit;
@@ -256,6 +291,16 @@ function sendPage<T>(exchange: Exchange, found: readonly T[], { limit, idOf, sho
     data: entries.map(show),
     truncated,
     nextCursor: truncated && last !== undefined ? idOf(last) : null,
+  });
+}
+
+function checkCursor(cursor: string | undefined, pattern: RegExp): void {
+  if (cursor === undefined || pattern.test(cursor)) return;
+  throw new AppError({
+    code: 'CURSOR_INVALID',
+    publicMessage:
+      'CURSOR_INVALID: this is no cursor of this list. Send nextCursor as it was answered, or start again without cursor.',
+    errors: [{ code: 'CURSOR_INVALID', parameter: 'cursor', expected: 'nextCursor of this list' }],
   });
 }
 

@@ -173,7 +173,7 @@ export class CommitQueue {
     if ((code === MDB_MAP_FULL || code === ENOSPC || code === EDQUOT) && this.#isUsable()) {
       return new AppError({
         code: 'DISK_FULL',
-        publicMessage: 'There is no space left to make the records durable. Retry when space is free.',
+        publicMessage: 'DISK_FULL: there is no space left to make the records durable. Retry when space is free.',
         detail: `commit aborted: ${String(error)}`,
         retryAfterSeconds: 30,
         cause: error,
@@ -198,7 +198,7 @@ export class CommitQueue {
 function unavailable(detail: string, cause?: unknown): AppError {
   return new AppError({
     code: 'BUS_UNAVAILABLE',
-    publicMessage: 'The bus cannot make records durable now. Retry with the same Idempotency-Key.',
+    publicMessage: 'BUS_UNAVAILABLE: the bus cannot make records durable now. Retry with the same Idempotency-Key.',
     detail,
     cause,
   });

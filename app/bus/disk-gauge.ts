@@ -25,7 +25,7 @@ export class DiskGauge {
     if (percent < this.#fullPercent) return;
     throw new AppError({
       code: 'DISK_FULL',
-      publicMessage: `The disk is ${percent.toFixed(1)} % full, writes stop at ${this.#fullPercent} % (DISK_FULL_PERCENT). Retry when space is free.`,
+      publicMessage: `DISK_FULL: the disk is ${percent.toFixed(1)} % full, writes stop at ${this.#fullPercent} % (DISK_FULL_PERCENT). Retry when space is free.`,
       retryAfterSeconds: 30,
     });
   }

@@ -345,7 +345,7 @@ function scopeKey({ apiKeyId, dataset, key }: IdempotencyScope): string {
 function unavailable(detail: string, cause?: unknown): AppError {
   return new AppError({
     code: 'STATE_UNAVAILABLE',
-    publicMessage: 'The state store cannot answer now. Retry.',
+    publicMessage: 'STATE_UNAVAILABLE: the state store cannot answer now. Retry.',
     detail,
     cause,
   });
