@@ -6,8 +6,7 @@
  * allow-listed (DNS rebinding), writes and WebSockets check their origin, and no CORS header is ever sent.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
-import type { Request } from 'express';
+import type { IncomingHttpHeaders } from 'node:http';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
@@ -16,11 +15,20 @@ import type { Access, Caller } from './route.ts';
 
 const ALL_SCOPES: ReadonlySet<Scope> = new Set<Scope>(['read', 'write', 'quarantine', 'load', 'admin']);
 const LOOPBACK_NAMES: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]', '::1']);
-const LOOPBACK_ADDRESSES: ReadonlySet<string> = new Set(['127.0.0.1', '::1', '::ffff:127.0.0.1']);
+/** All of 127.0.0.0/8 is this machine (RFC 1122), also as an IPv6 socket sees it. */
+const LOOPBACK_ADDRESS = /^(?:::1|(?:::ffff:)?127\.\d+\.\d+\.\d+)$/;
 /** `vg_<id>_<secret>`: 16 hex digits, 43 base64url characters (256 bit). */
 const KEY_PATTERN = /^vg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/;
 const ANONYMOUS: Caller = { keyId: 'anonymous', scopes: ALL_SCOPES };
 const NOBODY: Caller = { keyId: 'nobody', scopes: new Set() };
+
+/** What is judged of a request. `ip` is the peer's, or what a trusted proxy says of it. */
+interface Visitor {
+  readonly method: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly ip?: string | undefined;
+  readonly socket: { readonly remoteAddress?: string | undefined };
+}
 
 interface GateOptions {
   readonly state: State;
@@ -41,12 +49,10 @@ export class Gate {
   }
 
   /** Judges host, origin, address, key, scope and rate, in this order; throws AppError. */
-  async admit(request: Request, access: Access): Promise<Caller> {
+  async admit(request: Visitor, access: Access): Promise<Caller> {
     this.checkSource(request);
     if (access === 'open') return NOBODY;
-    const caller = (await this.#state.keyEverMade())
-      ? await this.#authenticate(request)
-      : anonymous({ headers: request.headers, socket: request.socket, ip: request.ip });
+    const caller = (await this.#state.keyEverMade()) ? await this.#authenticate(request) : anonymous(request);
     if (access !== 'any' && !allows(caller, access)) {
       throw new AppError({
         code: 'SCOPE_MISSING',
@@ -58,13 +64,13 @@ export class Gate {
   }
 
   /** What is asked of every request but a probe: a served host, and no other origin's page where something may change. */
-  checkSource(request: Pick<Request, 'headers' | 'method'>): void {
+  checkSource(request: Pick<Visitor, 'headers' | 'method'>): void {
     this.#checkHost(request.headers.host);
     if (request.method !== 'GET' && request.method !== 'HEAD') this.checkOrigin(request);
   }
 
   /** Refuses a browser's cross-origin request: an Origin must name a served host. */
-  checkOrigin(request: Pick<Request, 'headers'>): void {
+  checkOrigin(request: Pick<Visitor, 'headers'>): void {
     this.#checkHost(request.headers.host);
     const origin = request.headers.origin;
     if (origin === undefined && request.headers['sec-fetch-site'] !== 'cross-site') return;
@@ -80,9 +86,8 @@ export class Gate {
   }
 
   /** For a WebSocket, which has no Express request: refuses an address that only a key could let in. */
-  async checkAddress(request: IncomingMessage): Promise<void> {
-    if (!(await this.#state.keyEverMade()))
-      anonymous({ headers: request.headers, socket: request.socket, ip: undefined });
+  async checkAddress({ headers, socket }: Pick<Visitor, 'headers' | 'socket'>): Promise<void> {
+    if (!(await this.#state.keyEverMade())) anonymous({ headers, socket });
   }
 
   #checkHost(host: string | undefined): void {
@@ -94,7 +99,7 @@ export class Gate {
     });
   }
 
-  async #authenticate(request: Request): Promise<Caller> {
+  async #authenticate(request: Visitor): Promise<Caller> {
     const address = request.ip ?? 'unknown';
     const failed = await this.#failures.get(address);
     if (failed !== null && failed.consumedPoints >= this.#failures.points) throw tooManyFailures(failed);
@@ -161,13 +166,13 @@ export function checkDataset(caller: Caller, dataset: string): void {
   });
 }
 
-function anonymous(request: Pick<IncomingMessage, 'headers' | 'socket'> & { readonly ip: string | undefined }): Caller {
+function anonymous(request: Pick<Visitor, 'headers' | 'socket' | 'ip'>): Caller {
   const forwarded = request.headers['x-forwarded-for'] !== undefined || request.headers.forwarded !== undefined;
   const peer = request.socket.remoteAddress ?? '';
   // A proxy on this machine makes everybody look like loopback: with a forwarding header only a trusted chain counts.
   const local = forwarded
-    ? request.ip !== peer && LOOPBACK_ADDRESSES.has(request.ip ?? '')
-    : LOOPBACK_ADDRESSES.has(peer);
+    ? request.ip !== peer && LOOPBACK_ADDRESS.test(request.ip ?? '')
+    : LOOPBACK_ADDRESS.test(peer);
   if (local) return ANONYMOUS;
   throw new AppError({
     code: 'ADDRESS_NOT_ALLOWED',

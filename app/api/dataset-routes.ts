@@ -92,8 +92,15 @@ async function listDatasets(parts: DatasetRouteParts, exchange: Exchange): Promi
     data: visible.map((contract) =>
       summaryOf(parts, contract, counts[contract.name], equation.datasets[contract.name]),
     ),
-    equation: equation.total,
+    equation: exchange.caller.datasets === undefined ? equation.total : sumOf(visible, equation),
   });
+}
+
+/** A key that is limited to datasets learns nothing of the others from a total. */
+function sumOf(visible: readonly Contract[], { datasets, total }: Equation): EquationTerms {
+  const names = Object.keys(total) as (keyof EquationTerms)[];
+  const sums = names.map((name) => [name, visible.reduce((sum, one) => sum + (datasets[one.name]?.[name] ?? 0), 0)]);
+  return Object.fromEntries(sums) as EquationTerms;
 }
 
 async function describeDataset(parts: DatasetRouteParts, exchange: Exchange): Promise<void> {

@@ -21,7 +21,7 @@ import { ticketHash } from './status-routes.ts';
 const PATH = '/ws/status';
 /** Changes within this are told in one message. */
 const GATHER_MS = 100;
-/** Revocation is effective within 10 s; each follower's key is looked up this often. */
+/** Revocation is effective within 10 s: each follower's key is looked up at least this often. */
 const KEY_CHECK_MS = 5_000;
 /** RFC 6455 codes: policy violation, try again later, going away. */
 const POLICY = 1008;
@@ -77,9 +77,12 @@ export class StatusFeed {
     this.#server = new WebSocketServer({ noServer: true, maxPayload: 1024 });
     this.#timers = [
       setInterval(() => this.#ping(), parts.config.WS_PING_MS),
-      setInterval(() => {
-        this.checkKeys().catch((error: unknown) => parts.telemetry.observationFailed({ error }));
-      }, KEY_CHECK_MS),
+      setInterval(
+        () => {
+          this.#checkKeys().catch((error: unknown) => parts.telemetry.observationFailed({ error }));
+        },
+        Math.min(KEY_CHECK_MS, parts.config.WS_PING_MS),
+      ),
     ];
     for (const timer of this.#timers) timer.unref();
   }
@@ -109,8 +112,8 @@ export class StatusFeed {
     this.#server.close();
   }
 
-  /** Sends away whose key was revoked, and who came without one before the first was made. Public for tests. */
-  async checkKeys(): Promise<void> {
+  /** Sends away whose key was revoked, and who came without one before the first was made. */
+  async #checkKeys(): Promise<void> {
     const asked = await this.#parts.state.keyEverMade();
     for (const follower of this.#server.clients) {
       const { key } = this.#readers.get(follower) ?? {};
