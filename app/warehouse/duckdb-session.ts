@@ -173,15 +173,15 @@ export function isUnfit(error: unknown): boolean {
   return UNFIT.test(messageOf(error)) && !isBroken(error);
 }
 
-/** These speak of our SQL, in which values are parameters. */
-const OWN_TEXT = /^(Parser|Binder|Catalog) Error/;
+/** These speak of our SQL, in which values are parameters, or of our files. */
+const OWN_TEXT = /^(Parser|Binder|Catalog|IO) Error/;
 
 /** The kind of error without its text. */
 export function kindOf(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code;
   if (typeof code === 'string') return code;
   if (OWN_TEXT.test(messageOf(error))) return messageOf(error);
-  return /^[A-Za-z ]{3,40} Error/.exec(messageOf(error))?.[0] ?? (error instanceof Error ? error.name : typeof error);
+  return /^[A-Za-z ]{2,40} Error/.exec(messageOf(error))?.[0] ?? (error instanceof Error ? error.name : typeof error);
 }
 
 function messageOf(error: unknown): string {
