@@ -7,6 +7,8 @@
  * - After an I/O error the bus has failed for good: every publish gets BUS_UNAVAILABLE, deliveries stop, `check`
  *   rejects and `onFailure` is called, so that the process ends and starts again from what the disk really holds.
  */
+import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { AppError } from '../errors.ts';
 import type { Bus, BusBacklog, BusMessage, DeadLetter, DeadLetterFilter } from './bus.ts';
 import { DiskGauge } from './disk-gauge.ts';
@@ -53,7 +55,19 @@ const MESSAGE_ID = /^[0-9a-f]{32}$/;
 const NAME_LENGTH_MAX = 256;
 
 export async function openLmdbBus(options: LmdbBusOptions): Promise<Bus> {
-  return new LmdbBus(options);
+  const bus = new LmdbBus(options);
+  // fdatasync makes a file's bytes durable, not its name: a new file is gone after a power cut with the folder unsynced.
+  for (const folder of [options.dir, dirname(options.dir)]) await syncFolder(folder);
+  return bus;
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 class LmdbBus implements Bus {
@@ -222,7 +236,7 @@ class LmdbBus implements Bus {
     if (found) return found.sequence;
     throw new AppError({
       code: 'CURSOR_GONE',
-      publicMessage: `The bus no longer holds message ${messageId}, where the page was to start. Start from the first page.`,
+      publicMessage: `CURSOR_GONE: the bus no longer holds message ${messageId}, where the page was to start. Start again without cursor.`,
     });
   }
 
@@ -232,7 +246,7 @@ class LmdbBus implements Bus {
     if (held > this.#options.mapBytesMax) {
       throw new AppError({
         code: 'DISK_FULL',
-        publicMessage: `The bus would hold ${held} bytes, limit is ${this.#options.mapBytesMax} (BUS_BYTES_MAX). Retry when stored messages are sealed.`,
+        publicMessage: `DISK_FULL: the bus would hold ${held} bytes, limit is ${this.#options.mapBytesMax} (BUS_BYTES_MAX). Retry when stored messages are sealed.`,
         retryAfterSeconds: 30,
       });
     }
@@ -252,5 +266,5 @@ function refuseUnusable({ messageId, dataset, requestId }: BusMessage): void {
       ? `dataset or requestId is empty or above ${NAME_LENGTH_MAX} characters`
       : undefined;
   if (fault === undefined) return;
-  throw new AppError({ code: 'INTERNAL', publicMessage: 'The message could not be published.', detail: fault });
+  throw new AppError({ code: 'INTERNAL', publicMessage: 'INTERNAL: the message could not be published.', detail: fault });
 }
