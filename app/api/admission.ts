@@ -12,6 +12,8 @@ const SAMPLE_MS = 20;
 /** The share refused grows by this a window while the queue stands, and shrinks by half of it when it is gone. */
 const SHARE_STEP = 0.1;
 const SHARE_MAX = 0.9;
+/** A window has at least these: one long turn, which leaves a single sample, is followed by short ones. */
+const WINDOW_SAMPLES_MIN = 3;
 
 interface AdmissionOptions {
   readonly targetMs: number;
@@ -25,7 +27,8 @@ export class Admission {
   readonly #random: () => number;
   readonly #timer: NodeJS.Timeout;
   #expectedAt = performance.now() + SAMPLE_MS;
-  #windowEndsAt = performance.now();
+  #windowEndsAt: number;
+  #samples = 0;
   #smallestMs = Number.POSITIVE_INFINITY;
   #share = 0;
 
@@ -33,6 +36,7 @@ export class Admission {
     this.#targetMs = targetMs;
     this.#windowMs = windowMs;
     this.#random = random;
+    this.#windowEndsAt = performance.now() + windowMs;
     this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
     this.#timer.unref();
   }
@@ -60,10 +64,12 @@ export class Admission {
   /** One measured delay; public so that a test can drive it without load. */
   observe({ delayMs, nowMs }: { readonly delayMs: number; readonly nowMs: number }): void {
     this.#smallestMs = Math.min(this.#smallestMs, delayMs);
-    if (nowMs < this.#windowEndsAt) return;
+    this.#samples += 1;
+    if (nowMs < this.#windowEndsAt || this.#samples < WINDOW_SAMPLES_MIN) return;
     const standing = this.#smallestMs > this.#targetMs;
     this.#share = standing ? Math.min(SHARE_MAX, this.#share + SHARE_STEP) : Math.max(0, this.#share - SHARE_STEP / 2);
     this.#smallestMs = Number.POSITIVE_INFINITY;
+    this.#samples = 0;
     this.#windowEndsAt = nowMs + this.#windowMs;
   }
 }
