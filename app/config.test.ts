@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { environmentExample } from './config.generate.ts';
+import { environmentExample, withSettings } from './config.generate.ts';
 import { ConfigError, readConfig, SETTINGS } from './config.ts';
 
 const refuses = (env: Record<string, string>, message: RegExp): void => {
@@ -92,5 +92,23 @@ describe('.env.example', () => {
       named,
       expected.map(([name, setting]) => [name, setting.default]),
     );
+  });
+});
+
+describe("the README's table of settings", () => {
+  const readme = new URL('../README.md', import.meta.url);
+
+  it('is what the settings make', async () => {
+    const text = await readFile(readme, 'utf8');
+    assert.equal(text, withSettings(text));
+  });
+
+  it('has a row for each setting but those of tests', async () => {
+    const named = [...(await readFile(readme, 'utf8')).matchAll(/^\| `([A-Z_]+)` \| .* \|$/gm)].map(([, name]) => name);
+    assert.deepEqual(named, Object.keys(SETTINGS).slice(0, -2));
+  });
+
+  it('needs its markers', () => {
+    assert.throws(() => withSettings('# Vigía'), /lacks the markers/);
   });
 });

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isAsPrinted, readExamples, runExamples } from './readme-examples.ts';
+import { type ServiceProcess, startService } from './service-process.ts';
+
+const ROOT = new URL('../', import.meta.url);
+/** What a newcomer is promised on 2 cores. */
+const START_MS = 5_000;
+/** A machine that is busy with something else gets another try. */
+const STARTS_MAX = 3;
+
+/** A reader's second of waiting is longer than either. */
+const NO_WAITING = { KEY_CACHE_MS: '0', CACHE_AGE_MAX_MS: '0' };
+
+/** A reader waits a second until what was sent is readable; here it is until nothing is in flight. */
+const PRELUDE = `sleep() {
+  until curl -s localhost:8080/v1/datasets | grep -qE '"equation":\\{[^}]*"inFlight":0,[^}]*\\}\\}$|"code":"KEY_MISSING"'; do :; done
+}`;
+
+describe('the README', () => {
+  let service: ServiceProcess;
+  let dataDir: string;
+  let startMs: number;
+  let text: string;
+
+  before(async function () {
+    this.timeout(60_000);
+    text = await readFile(new URL('README.md', ROOT), 'utf8');
+    await startTimed();
+    for (let again = 1; again < STARTS_MAX && startMs > START_MS; again += 1) {
+      await stop();
+      await startTimed();
+    }
+  });
+
+  after(() => stop());
+
+  async function startTimed(): Promise<void> {
+    dataDir = await mkdtemp(join(tmpdir(), 'vigia-readme-'));
+    const begin = performance.now();
+    service = await startService({ dataDir, env: { SAMPLE_DATA: 'on', ...NO_WAITING } });
+    startMs = performance.now() - begin;
+  }
+
+  async function stop(): Promise<void> {
+    service.kill('SIGTERM');
+    await service.ended;
+    await rm(dataDir, { recursive: true });
+  }
+
+  it('promises a start on a new folder within 5 s, which it takes', () => {
+    console.log(`      started on a new folder, samples readable, in ${(startMs / 1000).toFixed(2)} s`);
+    assert.ok(startMs < START_MS, `${startMs} ms`);
+  });
+
+  it('has examples that answer as printed, in their order', async function () {
+    this.timeout(60_000);
+    const { port } = new URL(service.url);
+    const { port: metricsPort } = new URL(service.metricsUrl);
+    const here = (shell: string): string =>
+      shell.replaceAll('localhost:8080', `localhost:${port}`).replaceAll('localhost:9464', `localhost:${metricsPort}`);
+    const examples = readExamples(text).map(({ command, output }) => ({
+      command: here(command),
+      output: here(output),
+    }));
+    assert.ok(examples.length > 30, `${examples.length} examples`);
+    const { PATH, HOME } = process.env;
+    const outputs = await runExamples(examples, {
+      cwd: fileURLToPath(ROOT),
+      env: { PATH, HOME, DATA_DIR: dataDir, LANG: 'C.UTF-8' },
+      prelude: here(PRELUDE),
+    });
+    const wrong = examples.flatMap(({ command, output }, index) => {
+      const got = outputs[index] ?? 'nothing: the shell ended before it';
+      return isAsPrinted(got, output) ? [] : [`$ ${command}\nprinted:  ${output}\nanswered: ${got}`];
+    });
+    assert.equal(wrong.join('\n\n'), '');
+  });
+
+  it('shows every route of the OpenAPI document with a command', async () => {
+    const document = (await (await fetch(new URL('/openapi.json', service.url))).json()) as {
+      readonly paths: Readonly<Record<string, unknown>>;
+    };
+    const commands = readExamples(text).map(({ command }) => command);
+    const missing = Object.keys(document.paths).filter((path) => {
+      const written = path.replace('/v1/receipts/{id}', '$receipt').replace(/\{[a-z]+\}/g, '[a-z_]+');
+      const pattern = new RegExp(`localhost:8080${written.replace('$', '\\$')}(?=[?'"\\s]|$)`);
+      return !commands.some((command) => pattern.test(command));
+    });
+    // The Swagger page is for a browser; docs.test.ts fetches all of it.
+    assert.deepEqual(missing, ['/docs']);
+  });
+});
+
+describe('an example of the README', () => {
+  it('is a command, which may go on over lines, with the output under it', () => {
+    const markdown =
+      '```console\n$ a \\\n  b |\n  c\none\ntwo\n$ d\n```\n\n```sh\n$ not this\n```\n```console\n$ e\n```\n';
+    assert.deepEqual(readExamples(markdown), [
+      { command: 'a \\\n  b |\n  c', output: 'one\ntwo' },
+      { command: 'd', output: '' },
+      { command: 'e', output: '' },
+    ]);
+  });
+
+  it('differs from an answer by as little as one character, but for what … stands for', () => {
+    assert.ok(isAsPrinted('{"id":"4f","n":1}', '{"id":"…","n":1}'));
+    assert.ok(!isAsPrinted('{"id":"4f","n":2}', '{"id":"…","n":1}'));
+    assert.ok(!isAsPrinted('{"id":"","n":1}', '{"id":"…","n":1}'));
+    assert.ok(!isAsPrinted('{"id":"4f","more":"x","n":1}', '{"id":"…","n":1}'));
+    assert.ok(!isAsPrinted('302', '30.'));
+  });
+});
