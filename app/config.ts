@@ -96,7 +96,7 @@ export const SETTINGS = {
   WAREHOUSE_MEMORY_MIB: setting(1024, 'MiB', 'The memory limit of the embedded warehouse.', integer(128, 1_048_576)),
   WAREHOUSE_THREADS: setting(1, 'threads', 'Threads of the embedded warehouse.', integer(1, 256)),
 
-  BATCH_MESSAGES_MAX: setting(256, 'messages', 'Messages in one warehouse commit.', integer(1, 10_000)),
+  BATCH_MESSAGES_MAX: setting(2_048, 'messages', 'Messages in one warehouse commit.', integer(1, 10_000)),
   BATCH_BYTES_MAX: setting(8 * MIB, 'bytes', 'Bytes in one warehouse commit.', integer(KIB, 256 * MIB)),
   BATCH_WAIT_MS: setting(50, 'ms', 'How long a batch may wait to fill.', integer(0, 60 * SECOND_MS)),
   DELIVERY_ATTEMPTS_MAX: setting(5, 'attempts', 'Then a message goes to the dead letters.', integer(1, 100)),
