@@ -23,23 +23,26 @@ export interface SealerParts {
 }
 
 export interface Sealer {
-  /** Seals everything that waits now. */
+  /** Seals everything that waits now. Rejects when that fails; the messages stay on the bus. */
   sealAll(): Promise<void>;
-  /** Ends the interval and seals what waits. */
+  /** Ends the interval and seals what waits. A failure is reported, not thrown: a stop goes on, the bus has it all. */
   stop(): Promise<void>;
 }
 
 export function startSealer(parts: SealerParts): Sealer {
   let sealing: Promise<void> = Promise.resolve();
   let lastSealAtMs = parts.now();
+  /** One after another; a failed one does not spoil the next. */
   const seal = (): Promise<void> => {
-    sealing = sealing
+    const pass = sealing
       .then(() => sealWaiting(parts))
       .finally(() => {
         lastSealAtMs = parts.now();
       });
-    return sealing;
+    sealing = pass.catch(() => undefined);
+    return pass;
   };
+  const sealOrReport = (): Promise<void> => seal().catch((error: unknown) => parts.telemetry.sealFailed({ error }));
   let busy = false;
   const timer = setInterval(
     () => {
@@ -48,14 +51,9 @@ export function startSealer(parts: SealerParts): Sealer {
         parts.now() - lastSealAtMs >= parts.config.SEAL_INTERVAL_MS || waiting.bytes >= parts.config.SEAL_BYTES_MAX;
       if (busy || waiting.messages === 0 || !due) return;
       busy = true;
-      seal()
-        .catch((error: unknown) => {
-          sealing = Promise.resolve();
-          parts.telemetry.sealFailed({ error });
-        })
-        .finally(() => {
-          busy = false;
-        });
+      void sealOrReport().finally(() => {
+        busy = false;
+      });
     },
     Math.min(LOOK_MS, parts.config.SEAL_INTERVAL_MS),
   );
@@ -64,7 +62,7 @@ export function startSealer(parts: SealerParts): Sealer {
     sealAll: seal,
     stop: () => {
       clearInterval(timer);
-      return seal();
+      return sealOrReport();
     },
   };
 }
