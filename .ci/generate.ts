@@ -4,7 +4,14 @@
  */
 import { runCommand } from './command.ts';
 
-const GENERATORS = ['.ci/direction.ts', 'app/config.generate.ts', 'app/datasets/generate.ts'] as const;
+/** What node is given. */
+const GENERATORS: readonly (readonly string[])[] = [
+  ['.ci/direction.ts'],
+  ['app/config.generate.ts'],
+  ['app/datasets/generate.ts'],
+  ['app/telemetry/generate.ts'],
+  ['--import', './app/telemetry/start.ts', 'app/postman.generate.ts'],
+];
 const GENERATOR_TIMEOUT_MS = 60_000;
 const WRONG_USAGE = 64;
 
@@ -14,6 +21,6 @@ if (flags.some((flag) => flag !== '--check')) {
   process.exit(WRONG_USAGE);
 }
 for (const generator of GENERATORS) {
-  const { exitCode } = await runCommand({ command: ['node', generator, ...flags], timeoutMs: GENERATOR_TIMEOUT_MS });
+  const { exitCode } = await runCommand({ command: ['node', ...generator, ...flags], timeoutMs: GENERATOR_TIMEOUT_MS });
   if (exitCode !== 0) process.exitCode = 1;
 }

@@ -55,6 +55,7 @@ const replayBody = z.strictObject({
 const pageOf = <S extends z.ZodType>(entry: S) =>
   z.object({ data: z.array(entry), truncated: z.boolean(), nextCursor: z.string().nullable() });
 
+const replayedSchema = z.object({ messages: z.int(), rows: z.int(), dryRun: z.boolean() });
 const quarantinedSchema = z.object({
   id: z.string(),
   dataset: z.string(),
@@ -95,6 +96,12 @@ const auditSchema = z.object({
   outcome: z.enum(['ok', 'failed']),
   error: z.string(),
 });
+
+const REPLAY_EXAMPLE = {
+  summary: 'How many would go back',
+  path: '/v1/dead-letters/replay',
+  body: { mediaType: 'application/json', text: '{"dataset":"flights","dryRun":true}' },
+};
 
 export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
   return [
@@ -150,10 +157,7 @@ export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
         mediaTypes: { 'application/json': replayBody },
       },
       answers: {
-        200: {
-          description: 'How many match.',
-          schema: z.object({ messages: z.int(), rows: z.int(), dryRun: z.boolean() }),
-        },
+        200: { description: 'How many match.', schema: replayedSchema },
       },
       errors: [
         'PARAMETER_INVALID',
@@ -163,6 +167,7 @@ export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
         'BUS_UNAVAILABLE',
         'WAREHOUSE_UNAVAILABLE',
       ],
+      examples: [REPLAY_EXAMPLE],
       handle: (exchange) => replay(parts, exchange),
     },
     {

@@ -79,6 +79,7 @@ export function datasetRoutes(parts: DatasetRouteParts): readonly Route[] {
       query: NO_PARAMETERS,
       answers: { 200: { description: 'The dataset.', schema: detailSchema } },
       errors: ['DATASET_UNKNOWN', 'DATASET_FORBIDDEN', 'PARAMETER_UNKNOWN', 'WAREHOUSE_UNAVAILABLE'],
+      examples: [{ summary: 'Flights', path: '/v1/datasets/flights' }],
       handle: (exchange) => describeDataset(parts, exchange),
     },
   ];

@@ -34,6 +34,34 @@ const verdictSchema = z.object({
 });
 const acceptedSchema = receiptSchema.extend({ errors: z.array(verdictSchema) });
 
+const PATH = '/v1/datasets/flights/records';
+const EXAMPLES = [
+  {
+    summary: 'One record',
+    path: PATH,
+    body: {
+      mediaType: 'application/json',
+      text: '{"departed_at":"2001-04-01T08:15:00Z","delay":-3,"distance":679,"origin":"SFO","destination":"SEA"}',
+    },
+  },
+  {
+    summary: 'Many records as NDJSON',
+    path: PATH,
+    body: {
+      mediaType: 'application/x-ndjson',
+      text: '{"departed_at":"2001-04-01T09:00:00Z","delay":4,"distance":337,"origin":"LAX","destination":"SFO"}\n{"departed_at":"2001-04-01T09:30:00Z","delay":0,"distance":337,"origin":"SFO","destination":"LAX"}\n',
+    },
+  },
+  {
+    summary: 'Many records as CSV',
+    path: PATH,
+    body: {
+      mediaType: 'text/csv',
+      text: 'departed_at,delay,distance,origin,destination\n2001-04-01T10:00:00Z,12,1797,LAX,BNA\n',
+    },
+  },
+] as const;
+
 export interface IngestRouteParts extends IngestParts {
   readonly contracts: ReadonlyMap<string, Contract>;
   readonly state: State;
@@ -94,6 +122,7 @@ export function ingestRoutes(parts: IngestRouteParts): readonly Route[] {
         'DISK_FULL',
         'BUS_UNAVAILABLE',
       ],
+      examples: EXAMPLES,
       handle: (exchange) => postRecords(parts, exchange),
     },
   ];

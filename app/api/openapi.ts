@@ -61,7 +61,11 @@ function operation(route: Route): Json {
     tags: [route.tag],
     summary: route.summary,
     description: accessText(route),
-    parameters: [...pathParameters(route), ...parameters(route.query, 'query'), ...parameters(route.headers, 'header')],
+    parameters: [
+      ...pathParameters(route),
+      ...parameters(route.query, 'query', exampleQuery(route)),
+      ...parameters(route.headers, 'header', new URLSearchParams()),
+    ],
     ...(route.body === undefined ? {} : { requestBody: requestBody(route) }),
     responses: { ...answers(route), ...problems(route) },
     security: route.access === 'open' ? [] : [{ key: [] }],
@@ -84,15 +88,25 @@ function accessText(route: Route): string {
 }
 
 function pathParameters(route: Route): readonly Json[] {
-  return [...route.path.matchAll(/:([A-Za-z]+)/g)].map(([, name]) => ({
-    name,
-    in: 'path',
-    required: true,
-    schema: { type: 'string' },
-  }));
+  const [path = ''] = route.examples?.[0]?.path.split('?') ?? [];
+  const values = path.split('/');
+  return route.path.split('/').flatMap((part, index) => {
+    if (!part.startsWith(':')) return [];
+    const example = values[index];
+    const shown = example === undefined ? {} : { example };
+    return [{ name: part.slice(1), in: 'path', required: true, schema: { type: 'string' }, ...shown }];
+  });
 }
 
-function parameters(schema: z.ZodObject | undefined, place: 'query' | 'header'): readonly Json[] {
+function exampleQuery(route: Route): URLSearchParams {
+  return new URLSearchParams(route.examples?.[0]?.path.split('?')[1] ?? '');
+}
+
+function parameters(
+  schema: z.ZodObject | undefined,
+  place: 'query' | 'header',
+  examples: URLSearchParams,
+): readonly Json[] {
   if (schema === undefined) return [];
   const { properties = {}, required = [] } = jsonSchema(schema) as {
     properties?: Record<string, Json>;
@@ -105,20 +119,30 @@ function parameters(schema: z.ZodObject | undefined, place: 'query' | 'header'):
     ...(description === undefined ? {} : { description }),
     ...(rest.type === 'array' ? { style: 'form', explode: true } : {}),
     schema: rest,
+    ...(examples.has(name) ? { example: exampleOf(rest, examples.getAll(name)) } : {}),
   }));
+}
+
+/** A query is text; its example has the type that the schema says. */
+function exampleOf(schema: Json, [first = '', ...more]: readonly string[]): unknown {
+  switch (schema.type) {
+    case 'array':
+      return [first, ...more];
+    case 'integer':
+    case 'number':
+      return Number(first);
+    default:
+      return first;
+  }
 }
 
 function requestBody(route: Route): Json {
   const body = route.body;
   if (body === undefined) return {};
-  const examples = (route.examples ?? []).filter((one) => one.body !== undefined);
   const content = Object.entries(body.mediaTypes).map(([mediaType, schema]) => {
-    const example = examples.find((one) => one.contentType === mediaType)?.body;
-    const shown =
-      example === undefined
-        ? {}
-        : { example: mediaType === 'application/json' ? (JSON.parse(example) as unknown) : example };
-    return [mediaType, { schema: jsonSchema(schema), ...shown }];
+    const text = route.examples?.find((one) => one.body?.mediaType === mediaType)?.body?.text;
+    const example = text !== undefined && mediaType === 'application/json' ? (JSON.parse(text) as unknown) : text;
+    return [mediaType, { schema: jsonSchema(schema), ...(example === undefined ? {} : { example }) }];
   });
   return { required: body.required, description: body.description, content: Object.fromEntries(content) };
 }

@@ -9,7 +9,8 @@ import type { PartitionsVersion, RecordsResult, Warehouse } from '../warehouse/w
 import { checkDataset } from './access.ts';
 import { decodeCursor, encodeCursor, type PageCursor } from './cursor.ts';
 import { datasetOf } from './dataset-parameter.ts';
-import { canonicalQuery, parseAggregateQuery, parseRecordsQuery } from './query-grammar.ts';
+import { AskedAggregates } from './asked-aggregates.ts';
+import { canonicalQuery, parseRecordsQuery } from './query-grammar.ts';
 import { asOf, type ReadAnswers, type ReadResult } from './read-answer.ts';
 import { rangeOf } from './own-routes.ts';
 import type { Exchange, Route } from './route.ts';
@@ -88,6 +89,7 @@ export function readRoutes(parts: ReadRouteParts): readonly Route[] {
     'QUERY_TOO_LARGE',
   ] as const;
   const mediaTypes = [JSON_TYPE, 'text/csv'];
+  const asked = new AskedAggregates({ rowsMax: parts.config.READ_ROWS_MAX });
   return [
     {
       ...both,
@@ -103,6 +105,12 @@ export function readRoutes(parts: ReadRouteParts): readonly Route[] {
         },
       },
       errors: [...errors, 'CURSOR_INVALID', 'CURSOR_GONE'],
+      examples: [
+        {
+          summary: 'The most delayed flights from San Francisco',
+          path: '/v1/datasets/flights/records?where=origin:eq:SFO&order=-delay&limit=10',
+        },
+      ],
       handle: (exchange) => getRecords(parts, exchange),
     },
     {
@@ -113,7 +121,13 @@ export function readRoutes(parts: ReadRouteParts): readonly Route[] {
       query: aggregatesQuery,
       answers: { 200: { description: 'The groups.', schema: aggregatesSchema, mediaTypes } },
       errors: [...errors, 'PARAMETER_MISSING'],
-      handle: (exchange) => getAggregates(parts, exchange),
+      examples: [
+        {
+          summary: 'Flights and their mean delay by airport',
+          path: '/v1/datasets/flights/aggregates?measure=count&measure=avg:delay&by=origin&order=-count&limit=10',
+        },
+      ],
+      handle: (exchange) => getAggregates({ ...parts, asked }, exchange),
     },
   ];
 }
@@ -181,14 +195,17 @@ function cursorPlace({ value, eventId }: { readonly value: RowValue; readonly ev
   return { value, eventId };
 }
 
-async function getAggregates(parts: ReadRouteParts, exchange: Exchange): Promise<void> {
-  const { config, warehouse } = parts;
+async function getAggregates(
+  parts: ReadRouteParts & { readonly asked: AskedAggregates },
+  exchange: Exchange,
+): Promise<void> {
+  const { config, warehouse, asked } = parts;
   const contract = datasetOf(parts.contracts, exchange.request);
   checkDataset(exchange.caller, contract.name);
-  const query = parseAggregateQuery(contract, exchange.query, { rowsMax: config.READ_ROWS_MAX });
+  const { query, canonical } = asked.of(contract, exchange);
   const mediaType = mediaTypeOf(exchange);
   await parts.answers.answer(exchange, {
-    question: `aggregates ${canonicalQuery(query)}`,
+    question: `aggregates ${canonical}`,
     mediaType,
     contractVersion: contract.version,
     version: () => warehouse.version(contract.name, rangeOf(query)),
@@ -232,6 +249,9 @@ function shaped({ data, envelope, columns, mediaType, version }: Shaped): ReadRe
 }
 
 function mediaTypeOf({ request }: Exchange): string {
+  const wanted = request.headers.accept;
+  // What most programs send, without the negotiation.
+  if (wanted === undefined || wanted === '*/*' || wanted === JSON_TYPE) return JSON_TYPE;
   const accepted = request.accepts(['application/json', 'text/csv']);
   if (accepted === 'text/csv') return CSV_TYPE;
   if (accepted === 'application/json') return JSON_TYPE;

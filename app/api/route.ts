@@ -34,6 +34,13 @@ export interface RouteAnswer {
   readonly mediaTypes?: readonly string[];
 }
 
+interface RouteExample {
+  readonly summary: string;
+  /** Path and query, as a caller would write them. */
+  readonly path: string;
+  readonly body?: { readonly mediaType: string; readonly text: string };
+}
+
 export interface Route {
   readonly method: 'get' | 'post';
   /** Express form: `/v1/receipts/:id`. */
@@ -52,12 +59,8 @@ export interface Route {
   readonly headers?: z.ZodObject;
   readonly answers: Readonly<Record<number, RouteAnswer>>;
   readonly errors: readonly ErrorCode[];
-  readonly examples?: readonly {
-    readonly summary: string;
-    readonly path: string;
-    readonly body?: string;
-    readonly contentType?: string;
-  }[];
+  /** The first one fills the Swagger page's fields; those with a body are one for each media type. */
+  readonly examples?: readonly RouteExample[];
   /** Probes and static pages are left out of host checks, admission control and access limits as product.md says. */
   readonly exempt?: boolean;
   readonly handle: (exchange: Exchange) => Promise<void> | void;
