@@ -19,6 +19,7 @@ const NEVER_MS = '3600000';
 const DRAIN = { timeoutMs: 5_000 };
 const CONFIG = readConfig({
   BATCH_WAIT_MS: '0',
+  BATCH_MESSAGES_MAX: '256',
   BACKOFF_MIN_MS: '1',
   BACKOFF_MAX_MS: '4',
   DELIVERY_ATTEMPTS_MAX: '3',

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import type { BusMessage } from '../bus/bus.ts';
+import { order } from '../warehouse/warehouse-data.contract.ts';
+import { orders, Pipeline } from './pipeline.contract.ts';
+
+describe('the subscriber', () => {
+  let pipeline: Pipeline;
+  beforeEach(async () => {
+    pipeline = await Pipeline.open();
+  });
+  afterEach(() => pipeline.dispose());
+
+  const foreign = (given: Partial<BusMessage>): BusMessage => ({
+    messageId: randomBytes(16).toString('hex'),
+    dataset: 'orders',
+    requestId: '',
+    rowCount: 1,
+    data: Buffer.from('{}'),
+    attributes: {},
+    ...given,
+  });
+  const lines = (...ids: readonly string[]): Buffer =>
+    Buffer.from(ids.map((id) => JSON.stringify(order(id).body)).join('\n'));
+  const dead = () => pipeline.bus.deadLetters({ filter: {}, limit: 10 });
+
+  it('acknowledges what the warehouse committed, and nothing before', async () => {
+    const unsettledAtCommit: Promise<number>[] = [];
+    pipeline.atPoint = (name) => {
+      if (name === 'before-commit' || name === 'after-commit-before-ack')
+        unsettledAtCommit.push(pipeline.bus.snapshot().then(({ unsettled }) => unsettled.length));
+    };
+    await pipeline.bus.publish([orders('a'), orders('b')]);
+    await pipeline.consume(1);
+    assert.deepEqual(await Promise.all(unsettledAtCommit), [2, 2]);
+    assert.deepEqual((await pipeline.bus.snapshot()).unsettled, []);
+    assert.equal((await pipeline.warehouse.counts())['orders']?.stored, 2);
+  });
+
+  it('changes nothing when a delivery comes again after its commit', async () => {
+    let failures = 1;
+    pipeline.atPoint = (name) => {
+      if (name !== 'after-commit-before-ack' || failures === 0) return;
+      failures -= 1;
+      throw new Error('the process lost its way');
+    };
+    await pipeline.bus.publish([orders('a', 'b')]);
+    await pipeline.consume(1);
+    assert.equal(pipeline.outcomes[0]?.datasets['orders']?.replayedMessages, 1);
+    const { accepted, stored, duplicate, difference } = (await pipeline.equation()).total;
+    assert.deepEqual(
+      { accepted, stored, duplicate, difference },
+      { accepted: 2, stored: 2, duplicate: 0, difference: 0 },
+    );
+    assert.deepEqual((await pipeline.bus.snapshot()).unsettled, []);
+  });
+
+  it('sends what cannot be read to the dead letters with its code, and stores its neighbours', async () => {
+    const unknown = foreign({ dataset: 'nothing' });
+    const mangled = { ...orders('x'), data: Buffer.from('{"messageId":') };
+    await pipeline.bus.publish([orders('a'), unknown, mangled, orders('b')]);
+    pipeline.subscribe();
+    await pipeline.until(() => pipeline.outcomes.some(({ datasets }) => datasets['orders'] !== undefined));
+    await pipeline.drain();
+    const letters = await dead();
+    assert.deepEqual(
+      new Map(letters.map(({ message, code }) => [message.messageId, code])),
+      new Map([
+        [unknown.messageId, 'MESSAGE_DATASET_UNKNOWN'],
+        [mangled.messageId, 'MESSAGE_MALFORMED'],
+      ]),
+    );
+    assert.equal((await pipeline.warehouse.counts())['orders']?.stored, 2);
+    const { deadLettered, difference } = (await pipeline.equation()).total;
+    assert.deepEqual([deadLettered, difference], [2, 0]);
+  });
+
+  it('kills no message while the warehouse is away, however long, and stores all when it is back', async () => {
+    await pipeline.bus.publish([orders('a'), orders('b')]);
+    await pipeline.warehouse.close();
+    pipeline.subscribe();
+    await pipeline.until((asked) => asked >= 12);
+    assert.deepEqual(await dead(), []);
+    assert.equal((await pipeline.bus.snapshot()).unsettled.length, 2);
+    await pipeline.openWarehouse();
+    await pipeline.until(() => pipeline.outcomes.length >= 1);
+    await pipeline.until(
+      () => pipeline.outcomes.reduce((sum, { datasets }) => sum + (datasets['orders']?.stored ?? 0), 0) === 2,
+    );
+    await pipeline.drain();
+    assert.equal((await pipeline.warehouse.counts())['orders']?.stored, 2);
+    assert.deepEqual((await pipeline.bus.snapshot()).unsettled, []);
+    assert.equal((await pipeline.equation()).total.difference, 0);
+  });
+
+  it('takes a foreign message when it is delivered: its rows count as late, its bad ones as rejected', async () => {
+    const message = foreign({ data: Buffer.concat([lines('a', 'b'), Buffer.from('\n{"order_id":1}\n')]) });
+    await pipeline.bus.publish([message]);
+    assert.equal((await pipeline.equation()).total.accepted, 0);
+    await pipeline.consume(1);
+    const { accepted, stored, difference } = (await pipeline.equation()).total;
+    assert.deepEqual({ accepted, stored, difference }, { accepted: 2, stored: 2, difference: 0 });
+    const counts = (await pipeline.warehouse.counts())['orders'];
+    assert.deepEqual([counts?.stored, counts?.rejected], [2, 1]);
+  });
+
+  it('stores a foreign message once, although it is published and delivered again', async () => {
+    const message = foreign({ data: lines('a') });
+    await pipeline.bus.publish([message]);
+    await pipeline.consume(1);
+    await pipeline.bus.publish([message]);
+    await pipeline.consume(2);
+    assert.equal((await pipeline.warehouse.counts())['orders']?.stored, 1);
+    assert.equal((await pipeline.equation()).total.difference, 0);
+  });
+
+  it('settles what is under way when it drains, and leaves the rest on the bus', async () => {
+    await pipeline.bus.publish(Array.from({ length: 700 }, (_, at) => orders(`n${at}`)));
+    pipeline.subscribe();
+    await pipeline.until((asked) => asked >= 1);
+    await pipeline.drain();
+    const { unsettled } = await pipeline.bus.snapshot();
+    const { stored, inFlight, difference } = (await pipeline.equation()).total;
+    assert.ok(unsettled.length > 0 && stored > 0, `${unsettled.length} left, ${stored} stored`);
+    assert.equal(stored + unsettled.length, 700);
+    assert.deepEqual([inFlight, difference], [unsettled.length, 0]);
+  });
+});
