@@ -1,4 +1,5 @@
 /** Real bus, warehouse, subscriber and sealer on one folder, for the suites that prove what they do together. */
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +27,11 @@ const CONFIG = readConfig({
   SEAL_INTERVAL_MS: NEVER_MS,
 });
 
+interface PipelineOptions {
+  readonly dir?: string;
+  readonly onBusFailure?: () => void;
+}
+
 export class Pipeline {
   readonly dir: string;
   readonly outcomes: StoreOutcome[] = [];
@@ -35,17 +41,21 @@ export class Pipeline {
   #warehouse!: Warehouse;
   #subscription: Subscription | undefined;
   readonly #telemetry: Telemetry;
+  readonly #onBusFailure: () => void;
   #asked = 0;
   #waiting: { readonly satisfied: () => boolean; readonly resolve: () => void }[] = [];
 
-  static async open(): Promise<Pipeline> {
-    const pipeline = new Pipeline(await mkdtemp(join(tmpdir(), 'vigia-pipeline-')));
+  /** On a new folder, or on what another process left in `dir`. */
+  static async open(options: PipelineOptions = {}): Promise<Pipeline> {
+    const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'vigia-pipeline-')));
+    const pipeline = new Pipeline({ ...options, dir });
     await pipeline.openStores();
     return pipeline;
   }
 
-  private constructor(dir: string) {
+  private constructor({ dir, onBusFailure = () => undefined }: PipelineOptions & { readonly dir: string }) {
     this.dir = dir;
+    this.#onBusFailure = onBusFailure;
     this.#telemetry = createTelemetry({
       version: '0',
       logLevel: 'silent',
@@ -71,6 +81,7 @@ export class Pipeline {
       attemptsMax: CONFIG.DELIVERY_ATTEMPTS_MAX,
       backoffMinMs: CONFIG.BACKOFF_MIN_MS,
       backoffMaxMs: CONFIG.BACKOFF_MAX_MS,
+      onFailure: this.#onBusFailure,
     });
     await this.openWarehouse();
   }
@@ -171,6 +182,19 @@ export function published(options: MessageOptions): BusMessage {
   const { envelope, data } = message(options);
   const { messageId, dataset, requestId, rowCount } = envelope;
   return { messageId, dataset, requestId, rowCount, data, attributes: {} };
+}
+
+/** What another publisher sends: no request, NDJSON. */
+export function foreign(given: Partial<BusMessage>): BusMessage {
+  return {
+    messageId: randomBytes(16).toString('hex'),
+    dataset: 'orders',
+    requestId: '',
+    rowCount: 1,
+    data: Buffer.from('{}'),
+    attributes: {},
+    ...given,
+  };
 }
 
 export function orders(...ids: readonly string[]): BusMessage {

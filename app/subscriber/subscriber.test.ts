@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
-import type { BusMessage } from '../bus/bus.ts';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { order } from '../warehouse/warehouse-data.contract.ts';
-import { orders, Pipeline } from './pipeline.contract.ts';
+import { foreign, orders, Pipeline } from './pipeline.contract.ts';
 
 describe('the subscriber', () => {
   let pipeline: Pipeline;
@@ -11,15 +12,6 @@ describe('the subscriber', () => {
   });
   afterEach(() => pipeline.dispose());
 
-  const foreign = (given: Partial<BusMessage>): BusMessage => ({
-    messageId: randomBytes(16).toString('hex'),
-    dataset: 'orders',
-    requestId: '',
-    rowCount: 1,
-    data: Buffer.from('{}'),
-    attributes: {},
-    ...given,
-  });
   const lines = (...ids: readonly string[]): Buffer =>
     Buffer.from(ids.map((id) => JSON.stringify(order(id).body)).join('\n'));
   const dead = () => pipeline.bus.deadLetters({ filter: {}, limit: 10 });
@@ -75,6 +67,24 @@ describe('the subscriber', () => {
     assert.deepEqual([deadLettered, difference], [2, 0]);
   });
 
+  it('leaves the delivery unacknowledged when the dead-letter publish fails', async () => {
+    await pipeline.closeStores();
+    const words = await failingDisk(pipeline.dir);
+    assert.deepEqual(words, ['published', 'failed']);
+    await pipeline.openStores();
+    assert.deepEqual(await dead(), []);
+    assert.equal((await pipeline.bus.snapshot()).unsettled.length, 2);
+    pipeline.subscribe();
+    await pipeline.until(() => pipeline.outcomes.length >= 1);
+    await pipeline.drain();
+    assert.deepEqual(
+      (await dead()).map(({ code }) => code),
+      ['MESSAGE_DATASET_UNKNOWN'],
+    );
+    const { stored, deadLettered, difference } = (await pipeline.equation()).total;
+    assert.deepEqual({ stored, deadLettered, difference }, { stored: 1, deadLettered: 1, difference: 0 });
+  }).timeout(20_000);
+
   it('kills no message while the warehouse is away, however long, and stores all when it is back', async () => {
     await pipeline.bus.publish([orders('a'), orders('b')]);
     await pipeline.warehouse.close();
@@ -126,3 +136,18 @@ describe('the subscriber', () => {
     assert.deepEqual([inFlight, difference], [unsettled.length, 0]);
   });
 });
+
+/** Runs dead-letter.contract.ts on a disk that syncs the publish and nothing after it. */
+async function failingDisk(dir: string): Promise<string[]> {
+  const program = join(import.meta.dirname, 'dead-letter.contract.ts');
+  const trace = ['-f', '-qq', '-o', '/dev/null', '-P', join(dir, 'bus', 'data.mdb')];
+  const fault = ['-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO:when=2+'];
+  const run = promisify(execFile)('strace', [...trace, ...fault, process.execPath, program, dir], {
+    // One worker thread: strace counts calls for each thread.
+    env: { PATH: process.env['PATH'], UV_THREADPOOL_SIZE: '1' },
+  });
+  const { stdout } = await run.catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'ENOENT' ? new Error('strace is missing: sudo apt-get install -y strace') : error;
+  });
+  return stdout.trim().split('\n');
+}
