@@ -30,7 +30,7 @@ export async function getJson<T>(service: ServiceProcess, path: string): Promise
   return (await response.json()) as T;
 }
 
-export async function equationOf(service: ServiceProcess): Promise<Terms> {
+async function equationOf(service: ServiceProcess): Promise<Terms> {
   return (await getJson<{ readonly equation: Terms }>(service, '/v1/datasets')).equation;
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { order } from '../warehouse/warehouse-data.contract.ts';
 import { foreign, orders, Pipeline } from './pipeline.contract.ts';
@@ -139,7 +140,7 @@ describe('the subscriber', () => {
 
 /** Runs dead-letter.contract.ts on a disk that syncs the publish and nothing after it. */
 async function failingDisk(dir: string): Promise<string[]> {
-  const program = join(import.meta.dirname, 'dead-letter.contract.ts');
+  const program = fileURLToPath(import.meta.resolve('./dead-letter.contract.ts'));
   const trace = ['-f', '-qq', '-o', '/dev/null', '-P', join(dir, 'bus', 'data.mdb')];
   const fault = ['-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO:when=2+'];
   const run = promisify(execFile)('strace', [...trace, ...fault, process.execPath, program, dir], {

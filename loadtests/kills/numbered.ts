@@ -28,7 +28,7 @@ export function flightOf(number: number): object {
   };
 }
 
-export function tripOf(number: number): object {
+function tripOf(number: number): object {
   const day = String((number % 28) + 1).padStart(2, '0');
   return {
     region: 'Turin',
