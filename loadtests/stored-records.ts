@@ -17,6 +17,7 @@ export interface Terms {
   readonly quarantined: number;
   readonly deadLettered: number;
   readonly inFlight: number;
+  readonly overdue: number;
   readonly difference: number;
 }
 
@@ -30,7 +31,7 @@ export async function getJson<T>(service: ServiceProcess, path: string): Promise
   return (await response.json()) as T;
 }
 
-async function equationOf(service: ServiceProcess): Promise<Terms> {
+export async function equationOf(service: ServiceProcess): Promise<Terms> {
   return (await getJson<{ readonly equation: Terms }>(service, '/v1/datasets')).equation;
 }
 
