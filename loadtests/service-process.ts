@@ -38,10 +38,17 @@ interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Put before the node binary: `['strace', '-f', …]`. */
   readonly wrapper?: readonly string[];
+  /** Where the service's source lies; default: this repository. */
+  readonly root?: string;
 }
 
 /** Resolves when it listens; rejects with ServiceEnded when it ends before that. */
-export async function startService({ dataDir, env = {}, wrapper = [] }: StartOptions): Promise<ServiceProcess> {
+export async function startService({
+  dataDir,
+  env = {},
+  wrapper = [],
+  root = ROOT,
+}: StartOptions): Promise<ServiceProcess> {
   const [program = process.execPath, ...rest] = [
     ...wrapper,
     process.execPath,
@@ -50,7 +57,7 @@ export async function startService({ dataDir, env = {}, wrapper = [] }: StartOpt
     'app/main.ts',
   ];
   const child = spawn(program, rest, {
-    cwd: ROOT,
+    cwd: root,
     env: {
       PATH: process.env.PATH,
       HOME: process.env.HOME,
