@@ -102,10 +102,12 @@ export async function openService(
   const metrics = await telemetry.listen({ host: config.METRICS_HOST, port: config.METRICS_PORT });
   await loadSamples({ ...parts, ingest: api.ingest, folders: registry.folders });
   const address = await api.listen();
-  if (config.SCRAPE_WAIT_MS > 0) await metrics.firstScrape({ timeoutMs: config.SCRAPE_WAIT_MS });
   const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
   const metricsUrl = `http://${config.METRICS_HOST}:${metrics.port}/metrics`;
   telemetry.started({ url, docs: `${url}/docs`, metrics: metricsUrl, dataDir });
+  // Counters are zero at the first scrape and only then move: what a new process does at once is not lost to rate().
+  if (config.SCRAPE_WAIT_MS === 0) await api.becomeReady();
+  else void metrics.firstScrape({ timeoutMs: config.SCRAPE_WAIT_MS }).then(() => api.becomeReady());
   return {
     url,
     metricsUrl,

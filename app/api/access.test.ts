@@ -69,6 +69,7 @@ describe('before the first key', () => {
   it('refuses every other address', async () => {
     const gate = new Gate({
       state: running.service.state,
+      telemetry: running.service.telemetry,
       config: { PUBLIC_HOSTS: [], RATE_LIMIT_PER_SECOND: 1, AUTH_FAILURES_PER_MINUTE: 1 },
     });
     for (const remoteAddress of ['192.0.2.7', '::ffff:192.0.2.7', '2001:db8::1', '::ffff:128.0.0.1', undefined]) {

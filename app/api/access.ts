@@ -11,6 +11,7 @@ import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
 import type { Scope, State } from '../state/state.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Access, Caller } from './route.ts';
 
 const ALL_SCOPES: ReadonlySet<Scope> = new Set<Scope>(['read', 'write', 'quarantine', 'load', 'admin']);
@@ -24,7 +25,7 @@ const NOBODY: Caller = { keyId: 'nobody', scopes: new Set() };
 
 /** What is judged of a request. `ip` is the peer's, or what a trusted proxy says of it. */
 interface Visitor {
-  readonly method: string;
+  readonly method?: string | undefined;
   readonly headers: IncomingHttpHeaders;
   readonly ip?: string | undefined;
   readonly socket: { readonly remoteAddress?: string | undefined };
@@ -32,17 +33,20 @@ interface Visitor {
 
 interface GateOptions {
   readonly state: State;
+  readonly telemetry: Pick<Telemetry, 'shed'>;
   readonly config: Pick<Config, 'PUBLIC_HOSTS' | 'RATE_LIMIT_PER_SECOND' | 'AUTH_FAILURES_PER_MINUTE'>;
 }
 
 export class Gate {
   readonly #state: State;
+  readonly #telemetry: GateOptions['telemetry'];
   readonly #hosts: ReadonlySet<string>;
   readonly #requests: RateLimiterMemory;
   readonly #failures: RateLimiterMemory;
 
-  constructor({ state, config }: GateOptions) {
+  constructor({ state, telemetry, config }: GateOptions) {
     this.#state = state;
+    this.#telemetry = telemetry;
     this.#hosts = new Set([...LOOPBACK_NAMES, ...config.PUBLIC_HOSTS.map((host) => host.toLowerCase())]);
     this.#requests = new RateLimiterMemory({ points: config.RATE_LIMIT_PER_SECOND, duration: 1 });
     this.#failures = new RateLimiterMemory({ points: config.AUTH_FAILURES_PER_MINUTE, duration: 60 });
@@ -102,7 +106,10 @@ export class Gate {
   async #authenticate(request: Visitor): Promise<Caller> {
     const address = request.ip ?? 'unknown';
     const failed = await this.#failures.get(address);
-    if (failed !== null && failed.consumedPoints >= this.#failures.points) throw tooManyFailures(failed);
+    if (failed !== null && failed.consumedPoints >= this.#failures.points) {
+      this.#telemetry.shed({ reason: 'auth_failures' });
+      throw tooManyFailures(failed);
+    }
     const header = request.headers.authorization;
     if (header === undefined) {
       throw new AppError({
@@ -143,6 +150,7 @@ export class Gate {
       await this.#requests.consume(caller.keyId);
     } catch (refusal) {
       if (!(refusal instanceof RateLimiterRes)) throw refusal;
+      this.#telemetry.shed({ reason: 'rate_limit' });
       throw new AppError({
         code: 'RATE_LIMITED',
         publicMessage: `RATE_LIMITED: more than ${this.#requests.points} requests in a second with this key on this instance (RATE_LIMIT_PER_SECOND). Wait, then send more rows in each request.`,

@@ -30,6 +30,7 @@ export class Admission {
   #windowEndsAt: number;
   #samples = 0;
   #smallestMs = Number.POSITIVE_INFINITY;
+  #queueTimeMs = 0;
   #share = 0;
 
   constructor({ targetMs, windowMs, random = Math.random }: AdmissionOptions) {
@@ -51,6 +52,11 @@ export class Admission {
     return this.#share;
   }
 
+  /** The smallest delay of the last whole window. */
+  get queueTimeMs(): number {
+    return this.#queueTimeMs;
+  }
+
   stop(): void {
     clearInterval(this.#timer);
   }
@@ -68,6 +74,7 @@ export class Admission {
     if (nowMs < this.#windowEndsAt || this.#samples < WINDOW_SAMPLES_MIN) return;
     const standing = this.#smallestMs > this.#targetMs;
     this.#share = standing ? Math.min(SHARE_MAX, this.#share + SHARE_STEP) : Math.max(0, this.#share - SHARE_STEP / 2);
+    this.#queueTimeMs = this.#smallestMs;
     this.#smallestMs = Number.POSITIVE_INFINITY;
     this.#samples = 0;
     this.#windowEndsAt = nowMs + this.#windowMs;

@@ -253,7 +253,7 @@ function mount(app: Express, route: Route, { gate, telemetry, now }: MountOption
     Object.assign(account, marksOf(request, caller.scopes));
     if (account.keep) telemetry.keepTrace();
     response.setHeader('Vigia-Request-Id', requestId);
-    await route.handle({ request, response, requestId, caller, query: queryOf(request), startedAtMs: now() });
+    await route.handle(new HttpExchange({ request, response, requestId, caller, startedAtMs: now() }));
   });
 }
 
@@ -326,6 +326,9 @@ function answerProblem({ error, request, response, telemetry }: Failure): void {
   const account = accountOf(response);
   const traceId = telemetry.requestTraceId(account.requestId);
   account.code = failure.code;
+  if (response.headersSent) account.brokenOffAs = failure.status;
+  // Admission control's own OVERLOADED never comes here: the read queue is full.
+  if (failure.code === 'OVERLOADED') telemetry.shed({ reason: 'read_queue' });
   if (failure.status >= 500) telemetry.requestFailed({ code: failure.code, error: failure, traceId });
   sendProblem(response, failure, traceId);
   // The rest of a refused body is read and thrown away, so that the caller gets to read the answer.

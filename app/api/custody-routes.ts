@@ -4,6 +4,7 @@ import type { Bus, DeadLetterFilter } from '../bus/bus.ts';
 import type { Contract } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
 import { maskPersonal } from '../record/validate.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { AuditEntry, QuarantinedRow, Warehouse } from '../warehouse/warehouse.ts';
 import { allows, checkDataset } from './access.ts';
 import { pageParameters, parseQuery, sendJson } from './json-answer.ts';
@@ -20,6 +21,7 @@ interface CustodyRouteParts {
   readonly contracts: ReadonlyMap<string, Contract>;
   readonly bus: Bus;
   readonly warehouse: Warehouse;
+  readonly telemetry: Pick<Telemetry, 'deadLettersReplayed'>;
   readonly now: () => number;
 }
 
@@ -235,12 +237,13 @@ async function getDeadLetters({ bus }: CustodyRouteParts, exchange: Exchange): P
   });
 }
 
-async function replay({ bus, warehouse, now }: CustodyRouteParts, exchange: Exchange): Promise<void> {
+async function replay({ bus, warehouse, telemetry, now }: CustodyRouteParts, exchange: Exchange): Promise<void> {
   parseQuery(z.object({}), exchange.query);
   const { dryRun, ...filter } = await readJsonBody(exchange.request, replayBody);
   const startedAt = new Date(now()).toISOString();
   const replayed = await bus.replay({ filter: filterOf(filter), limit: REPLAY_MESSAGES_MAX, dryRun });
   if (!dryRun) {
+    telemetry.deadLettersReplayed({ ...replayed, keyId: exchange.caller.keyId, requestId: exchange.requestId });
     const endedAt = new Date(now()).toISOString();
     await warehouse.writeAudit({
       at: endedAt,

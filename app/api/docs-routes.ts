@@ -5,7 +5,11 @@ import type { Express } from 'express';
 import { z } from 'zod';
 import { errorsPage } from './errors-page.ts';
 import { openApiDocument } from './openapi.ts';
+import { accountOf } from './request-account.ts';
 import type { Exchange, Route } from './route.ts';
+
+/** The Swagger page's files in metrics and log lines. */
+export const ASSETS_ROUTE = { method: 'get', path: '/docs/:asset', answers: { 200: {} } } as const;
 
 /** Swagger UI injects styles; scripts come only from here. */
 const DOCS_POLICY =
@@ -82,6 +86,10 @@ export function docsRoutes({ version, routes }: DocsOptions): readonly Route[] {
 /** The Swagger page's own files, from the installed package: no other host is asked. */
 export function mountDocsAssets(app: Express): void {
   const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+  app.use('/docs', (_request, response, next) => {
+    accountOf(response).route = ASSETS_ROUTE.path;
+    next();
+  });
   for (const asset of ASSETS) app.get(`/docs/${asset}`, (_request, response) => response.sendFile(join(folder, asset)));
   app.get('/docs/initializer.js', (_request, response) => {
     response.type('application/javascript').send(INITIALIZER);

@@ -1,7 +1,7 @@
 /** `POST /v1/datasets/:dataset/records`: headers, idempotency and the answer around `ingest.ts`. */
 import { z } from 'zod';
 import type { Contract } from '../datasets/contract.ts';
-import { AppError } from '../errors.ts';
+import { AppError, ERRORS } from '../errors.ts';
 import { readMediaType } from '../record/media-type.ts';
 import type { IdempotencyScope, IdempotentAnswer, State } from '../state/state.ts';
 import { checkDataset } from './access.ts';
@@ -17,6 +17,7 @@ import {
 } from './ingest.ts';
 import { parseQuery } from './json-answer.ts';
 import { problemOf } from './problem.ts';
+import { accountOf } from './request-account.ts';
 import { readBody } from './request-body.ts';
 import type { Exchange, Route } from './route.ts';
 
@@ -166,6 +167,7 @@ async function answerOnce(
     requestId: exchange.requestId,
     nowMs: parts.now(),
   });
+  parts.telemetry.idempotencyClaimed({ result: claim.kind === 'answered' ? 'replayed' : claim.kind });
   switch (claim.kind) {
     case 'other_body':
       throw new AppError({
@@ -221,7 +223,7 @@ async function outcome(
   { contract, requestId }: { readonly contract: Contract; readonly requestId: string },
 ): Promise<IdempotentAnswer> {
   const accepted = await publishBody(parts, judged, { contract, requestId, apiKeyId: exchange.caller.keyId });
-  return accepted.receipt.accepted === 0 ? refusedAnswer(parts, accepted) : acceptedAnswer(accepted);
+  return accepted.receipt.accepted === 0 ? refusedAnswer(parts, exchange, accepted) : acceptedAnswer(accepted);
 }
 
 function acceptedAnswer({ receipt, verdicts }: Accepted): IdempotentAnswer {
@@ -232,8 +234,9 @@ function acceptedAnswer({ receipt, verdicts }: Accepted): IdempotentAnswer {
   };
 }
 
-function refusedAnswer(parts: IngestRouteParts, accepted: Accepted): IdempotentAnswer {
-  const problem = { ...problemOf(allRejected(accepted), parts.telemetry.requestTraceId()), receipt: accepted.receipt };
+function refusedAnswer({ telemetry }: IngestRouteParts, exchange: Exchange, accepted: Accepted): IdempotentAnswer {
+  const traceId = telemetry.requestTraceId(exchange.requestId);
+  const problem = { ...problemOf(allRejected(accepted), traceId), receipt: accepted.receipt };
   return {
     status: problem.status,
     body: JSON.stringify(problem),
@@ -242,6 +245,7 @@ function refusedAnswer(parts: IngestRouteParts, accepted: Accepted): IdempotentA
 }
 
 function answer({ response }: Exchange, { status, body, headers }: IdempotentAnswer): void {
+  if (status === ERRORS.ALL_ROWS_REJECTED.status) accountOf(response).code = 'ALL_ROWS_REJECTED';
   response.statusCode = status;
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader('Cache-Control', 'no-store');

@@ -21,7 +21,8 @@ export function asAppError(error: unknown): AppError {
   return new AppError({
     code: 'INTERNAL',
     publicMessage: 'INTERNAL: something went wrong on our side; it is logged under this trace id. Try again later.',
-    detail: error instanceof Error ? `${error.name}: ${error.message}` : 'a value that is not an Error was thrown',
+    // Never its message, which may quote what a caller sent: the log has class, code and frames from the cause.
+    detail: error instanceof Error ? 'not foreseen' : 'a value that is not an Error was thrown',
     cause: error,
   });
 }

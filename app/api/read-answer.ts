@@ -100,6 +100,10 @@ export class ReadAnswers {
     );
   }
 
+  get cachedBytes(): number {
+    return this.#cache.calculatedSize;
+  }
+
   /** Answers 200 or 304, or throws AppError. */
   async answer(exchange: Exchange, plan: ReadPlan): Promise<void> {
     const question = hash([plan.question, plan.mediaType, String(plan.contractVersion), visibility(exchange.caller)]);

@@ -234,7 +234,7 @@ describe('a slow follower', () => {
   it('is dropped with the reason, while others are told on', async () => {
     const config = readConfig({ WS_BUFFER_BYTES_MAX: '1024' });
     const { service } = running;
-    const gate = new Gate({ state: service.state, config });
+    const gate = new Gate({ ...service, config });
     const feed = new StatusFeed({ ...service, config, gate, datasets: ['flights'], now: Date.now });
     feed.attach(server);
     const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/ws/status`;

@@ -14,11 +14,14 @@ import type { ApiKey, State } from '../state/state.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { OutcomeCounts, Warehouse } from '../warehouse/warehouse.ts';
 import type { Gate } from './access.ts';
+import { randomId } from './ingest.ts';
 import { asAppError, sendProblemAndClose } from './problem.ts';
 import { asOf } from './read-answer.ts';
 import { ticketHash } from './status-routes.ts';
 
 const PATH = '/ws/status';
+/** As metrics and log lines name it. */
+export const FEED_ROUTE = { method: 'get', path: PATH, answers: { 101: {} } } as const;
 /** Changes within this are told in one message. */
 const GATHER_MS = 100;
 /** Revocation is effective within 10 s: each follower's key is looked up at least this often. */
@@ -58,6 +61,8 @@ export interface IngestionEvent {
   readonly datasets: Readonly<Record<string, OutcomeCounts>>;
 }
 
+type FollowerEnd = Parameters<Telemetry['followerLeft']>[0]['reason'];
+
 /** Who follows: everybody on loopback while no key was ever made, else the key of the ticket. */
 interface Reader {
   readonly key?: ApiKey;
@@ -68,6 +73,8 @@ export class StatusFeed {
   readonly #server: WebSocketServer;
   readonly #unanswered = new WeakMap<WebSocket, number>();
   readonly #readers = new WeakMap<WebSocket, Reader>();
+  /** Why we ended it; who has no entry left by itself. */
+  readonly #ends = new WeakMap<WebSocket, FollowerEnd>();
   readonly #timers: readonly NodeJS.Timeout[];
   #pending: IngestionEvent[] = [];
   #gathering: NodeJS.Timeout | undefined;
@@ -91,11 +98,42 @@ export class StatusFeed {
     server.on('upgrade', (request, socket, head) => {
       // Node has taken its own listener off; a reset while the ticket is looked up would end the process.
       socket.on('error', () => socket.destroy());
+      const finished = this.#account(request);
       this.#admit(request).then(
-        (reader) => this.#server.handleUpgrade(request, socket, head, (follower) => this.#welcome(follower, reader)),
-        (error: unknown) => sendProblemAndClose(socket, asAppError(error), this.#parts.telemetry.requestTraceId()),
+        (reader) => {
+          finished({ status: 101, ...(reader.key === undefined ? {} : { keyId: reader.key.id }) });
+          this.#server.handleUpgrade(request, socket, head, (follower) => this.#welcome(follower, reader));
+        },
+        (error: unknown) => {
+          const failure = asAppError(error);
+          const traceId = finished(failure);
+          if (failure.status >= 500)
+            this.#parts.telemetry.requestFailed({ code: failure.code, error: failure, traceId });
+          sendProblemAndClose(socket, failure, traceId);
+        },
       );
     });
+  }
+
+  /** An upgrade has no answer object: its request is counted here. Returns the trace id of its problem document. */
+  #account(request: IncomingMessage) {
+    const { telemetry } = this.#parts;
+    const startedAt = performance.now();
+    const requestId = randomId();
+    telemetry.requestStarted();
+    return ({ status, code, keyId }: { readonly status: number; readonly code?: string; readonly keyId?: string }) => {
+      telemetry.requestFinished({
+        method: request.method ?? '',
+        ...(code === 'ROUTE_UNKNOWN' ? {} : { route: PATH }),
+        status,
+        durationSeconds: (performance.now() - startedAt) / 1000,
+        load: false,
+        requestId,
+        ...(code === undefined ? {} : { code }),
+        ...(keyId === undefined ? {} : { keyId }),
+      });
+      return telemetry.requestTraceId(requestId);
+    };
   }
 
   /** Tells every follower, gathered with what else happens within GATHER_MS. */
@@ -108,7 +146,8 @@ export class StatusFeed {
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#gathering);
-    for (const follower of this.#server.clients) follower.close(GOING_AWAY, 'the service is stopping');
+    for (const follower of this.#server.clients)
+      this.#end(follower, 'stopping', { status: GOING_AWAY, words: 'the service is stopping' });
     this.#server.close();
   }
 
@@ -119,7 +158,10 @@ export class StatusFeed {
       const { key } = this.#readers.get(follower) ?? {};
       const now = key === undefined ? undefined : await this.#parts.state.apiKey(key.id);
       if (asked && (now === undefined || now.revokedAtMs !== undefined))
-        follower.close(POLICY, 'the key is revoked, or none was given: get a new ticket');
+        this.#end(follower, 'revoked', {
+          status: POLICY,
+          words: 'the key is revoked, or none was given: get a new ticket',
+        });
     }
   }
 
@@ -145,9 +187,17 @@ export class StatusFeed {
   }
 
   #welcome(follower: WebSocket, reader: Reader): void {
-    follower.on('error', () => follower.terminate());
-    if (this.#server.clients.size > this.#parts.config.WS_CONNECTIONS_MAX) {
-      follower.close(TOO_MANY, `more than ${this.#parts.config.WS_CONNECTIONS_MAX} followers (WS_CONNECTIONS_MAX)`);
+    const { telemetry, config } = this.#parts;
+    follower.on('error', () => this.#terminate(follower, 'failed'));
+    follower.once('close', () => {
+      const reason = this.#ends.get(follower) ?? 'client';
+      telemetry.followerLeft(reader.key === undefined ? { reason } : { reason, keyId: reader.key.id });
+    });
+    if (this.#server.clients.size > config.WS_CONNECTIONS_MAX) {
+      this.#end(follower, 'too_many', {
+        status: TOO_MANY,
+        words: `more than ${config.WS_CONNECTIONS_MAX} followers (WS_CONNECTIONS_MAX)`,
+      });
       return;
     }
     this.#readers.set(follower, reader);
@@ -155,6 +205,7 @@ export class StatusFeed {
     follower.on('pong', () => this.#unanswered.set(follower, 0));
     follower.on('close', () => this.#count());
     follower.send(JSON.stringify({ type: 'state', ...visible(this.#state(), reader) }));
+    telemetry.followersTold({ messages: 1 });
   }
 
   #broadcast(): void {
@@ -162,17 +213,29 @@ export class StatusFeed {
     const change = { type: 'change', events: this.#pending, ...this.#state() };
     const whole = JSON.stringify(change);
     this.#pending = [];
+    const { WS_BUFFER_BYTES_MAX: bytesMax } = this.#parts.config;
+    let messages = 0;
     for (const follower of this.#server.clients) {
-      if (follower.bufferedAmount > this.#parts.config.WS_BUFFER_BYTES_MAX) {
-        follower.close(
-          POLICY,
-          `more than ${this.#parts.config.WS_BUFFER_BYTES_MAX} bytes unread (WS_BUFFER_BYTES_MAX)`,
-        );
+      if (follower.bufferedAmount > bytesMax) {
+        const words = `more than ${bytesMax} bytes unread (WS_BUFFER_BYTES_MAX)`;
+        this.#end(follower, 'slow', { status: POLICY, words });
       } else {
+        messages += 1;
         const reader = this.#readers.get(follower) ?? {};
         follower.send(reader.key?.datasets === undefined ? whole : JSON.stringify(visible(change, reader)));
       }
     }
+    this.#parts.telemetry.followersTold({ messages });
+  }
+
+  #end(follower: WebSocket, reason: FollowerEnd, last: { readonly status: number; readonly words: string }): void {
+    if (!this.#ends.has(follower)) this.#ends.set(follower, reason);
+    follower.close(last.status, last.words);
+  }
+
+  #terminate(follower: WebSocket, reason: FollowerEnd): void {
+    if (!this.#ends.has(follower)) this.#ends.set(follower, reason);
+    follower.terminate();
   }
 
   #state(): Status {
@@ -200,7 +263,7 @@ export class StatusFeed {
     for (const follower of this.#server.clients) {
       const unanswered = this.#unanswered.get(follower) ?? 0;
       if (unanswered >= 2) {
-        follower.terminate();
+        this.#terminate(follower, 'silent');
         continue;
       }
       this.#unanswered.set(follower, unanswered + 1);

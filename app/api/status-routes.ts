@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import type { State } from '../state/state.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import { parseQuery, sendJson } from './json-answer.ts';
 import type { Exchange, Route } from './route.ts';
 
@@ -14,6 +15,7 @@ const NO_PARAMETERS = z.object({});
 interface StatusRouteParts {
   readonly config: Config;
   readonly state: State;
+  readonly telemetry: Pick<Telemetry, 'dependency'>;
   readonly now: () => number;
 }
 
@@ -82,7 +84,7 @@ async function makeTicket({ config, state, now }: StatusRouteParts, exchange: Ex
   sendJson(exchange, 201, { ticket, expiresAt: new Date(expiresAtMs).toISOString() });
 }
 
-async function getSlo({ config }: StatusRouteParts, exchange: Exchange): Promise<void> {
+async function getSlo({ config, telemetry }: StatusRouteParts, exchange: Exchange): Promise<void> {
   parseQuery(NO_PARAMETERS, exchange.query);
   const objectives = await readObjectives(config.OBJECTIVES_FILE);
   if (objectives === undefined) {
@@ -93,7 +95,7 @@ async function getSlo({ config }: StatusRouteParts, exchange: Exchange): Promise
     });
     return;
   }
-  const budgets = await Promise.all(objectives.map((one) => readBudget(config.PROMETHEUS_URL, one)));
+  const budgets = await Promise.all(objectives.map((one) => readBudget(telemetry, config.PROMETHEUS_URL, one)));
   const known = budgets.some((budget) => budget !== null);
   const reason =
     config.PROMETHEUS_URL === '' ? 'no Prometheus is configured (PROMETHEUS_URL)' : 'Prometheus did not answer';
@@ -123,13 +125,23 @@ const instantAnswer = z.object({
 });
 
 /** Null when it cannot be known: no Prometheus, no answer, no series. */
-async function readBudget(prometheusUrl: string, { budgetLeftQuery }: Objective): Promise<number | null> {
+async function readBudget(
+  telemetry: StatusRouteParts['telemetry'],
+  prometheusUrl: string,
+  { budgetLeftQuery }: Objective,
+): Promise<number | null> {
   if (prometheusUrl === '' || budgetLeftQuery === undefined) return null;
   const url = new URL('/api/v1/query', prometheusUrl);
   url.searchParams.set('query', budgetLeftQuery);
-  const answer = await fetch(url, { signal: AbortSignal.timeout(PROMETHEUS_TIMEOUT_MS) }).catch(() => undefined);
-  if (answer === undefined || !answer.ok) return null;
-  const parsed = instantAnswer.safeParse(await answer.json());
-  const value = Number(parsed.data?.data.result[0]?.value[1] ?? Number.NaN);
+  const ask = async (): Promise<unknown> => {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(PROMETHEUS_TIMEOUT_MS) });
+    if (!answer.ok) throw new Error(`Prometheus answered ${answer.status}`);
+    return answer.json();
+  };
+  // Counted as a failed call; the caller is told that the budget is unknown.
+  const answered = await telemetry
+    .dependency({ dependency: 'prometheus', operation: 'query' }, ask)
+    .catch(() => undefined);
+  const value = Number(instantAnswer.safeParse(answered).data?.data.result[0]?.value[1] ?? Number.NaN);
   return Number.isFinite(value) ? value : null;
 }

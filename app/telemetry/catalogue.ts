@@ -101,9 +101,16 @@ export const SHED_REASONS = [
 export const REFUSAL_REASONS = [
   'key_missing', 'key_invalid', 'scope', 'dataset', 'host', 'origin', 'address', 'ticket',
 ] as const;
+/** Codes of what never became a request. */
+export const UNREADABLE_CODES = [
+  'REQUEST_MALFORMED',
+  'REQUEST_TIMEOUT',
+  'HEADERS_TOO_LARGE',
+  'BODY_INCOMPLETE',
+] as const;
 export const BREAKER_STATES = ['closed', 'half_open', 'open'] as const;
 export const IDEMPOTENCY_RESULTS = ['claimed', 'replayed', 'running', 'other_body'] as const;
-export const WEBSOCKET_ENDS = ['client', 'slow', 'silent', 'stopping', 'failed'] as const;
+export const WEBSOCKET_ENDS = ['client', 'slow', 'silent', 'revoked', 'too_many', 'stopping', 'failed'] as const;
 export const STORAGE_PARTS = ['bus', 'state', 'database', 'wal', 'bronze', 'work'] as const;
 export const SPAN_DROPS = ['queue_full', 'export_failed', 'shutdown'] as const;
 export const LINE_DROPS = ['buffer_full', 'write_failed'] as const;
@@ -136,6 +143,7 @@ export const METRICS = {
   bodyBytesInFlight: { ...vigia, name: 'vigia_body_bytes_in_flight', kind: 'gauge', unit: 'bytes', help: 'Request bodies held in memory now.' },
   queueTime: { ...vigia, name: 'vigia_queue_time_seconds', kind: 'gauge', unit: 's', help: 'How long work waits for the event loop; admission control sheds on it.' },
   shedRequests: { ...vigia, name: 'vigia_shed_requests_total', kind: 'counter', unit: 'requests', help: 'Requests answered 429 or 503 to protect the service.', labels: { reason: SHED_REASONS }, seriesMax: 10 },
+  unreadableRequests: { ...vigia, name: 'vigia_unreadable_requests_total', kind: 'counter', unit: 'requests', help: 'Connections answered because HTTP itself could not be read; such a request reaches no route.', labels: { code: UNREADABLE_CODES }, seriesMax: 5 },
   refusedRequests: { ...vigia, name: 'vigia_refused_requests_total', kind: 'counter', unit: 'requests', help: 'Requests that authentication, authorisation, Host or Origin checks refused.', labels: { reason: REFUSAL_REASONS }, seriesMax: 10 },
   cacheRequests: { ...vigia, name: 'vigia_cache_requests_total', kind: 'counter', unit: 'requests', help: 'Reads by what the answer cache did.', labels: { result: CACHE_RESULTS }, seriesMax: 8 },
   cacheBytes: { ...vigia, name: 'vigia_cache_bytes', kind: 'gauge', unit: 'bytes', help: 'Answers held in the cache.' },

@@ -49,16 +49,18 @@ export interface RequestTelemetry {
   /** Marks the active trace for tail sampling. */
   keepTrace(): void;
   currentTraceId(): string | undefined;
-  /** The active trace's id, or a random one that nothing else carries unless the caller passes it on. */
-  requestTraceId(): string;
+  /** The active trace's id; without one `otherwise`, else a random one that nothing else carries. */
+  requestTraceId(otherwise?: string): string;
+  /** What no answer's code tells: refused before anything was read, or by a limit that shares its code with another. */
   shed(what: { readonly reason: (typeof SHED_REASONS)[number] }): void;
-  sheddingChanged(what: { readonly shedding: boolean; readonly queueTimeSeconds: number }): void;
-  refused(what: { readonly reason: (typeof REFUSAL_REASONS)[number] }): void;
+  /** HTTP itself could not be read: no request, no route, no span. */
+  requestUnreadable(what: { readonly code: string }): void;
   cacheAnswered(what: { readonly result: (typeof CACHE_RESULTS)[number] }): void;
   cacheHolds(what: { readonly bytes: number }): void;
   idempotencyClaimed(what: { readonly result: (typeof IDEMPOTENCY_RESULTS)[number] }): void;
   bodyBytesHeld(what: { readonly bytes: number }): void;
-  queueTime(what: { readonly seconds: number }): void;
+  /** A change of `shedding` is a line. */
+  queueTime(what: { readonly seconds: number; readonly shedding: boolean }): void;
   reads(what: { readonly running: number; readonly waiting: number }): void;
   followersChanged(what: { readonly count: number }): void;
   followersTold(what: { readonly messages: number }): void;
@@ -76,6 +78,7 @@ interface Parts {
 
 /** Asked by machines every few seconds: their success is told at debug. */
 const PROBES: ReadonlySet<string> = new Set(['/livez', '/readyz']);
+const REFUSED_STATUS = 400;
 const FAILED_STATUS = 500;
 
 export function requestTelemetry(parts: Parts): RequestTelemetry {
@@ -91,6 +94,7 @@ export function requestTelemetry(parts: Parts): RequestTelemetry {
     requestFinished: (request) => {
       if (active > 0) change(-1);
       observeRequest(metrics, request);
+      if (request.code !== undefined) countCode(metrics, request.code);
       log.write(accessEvent(request), accessLine(request));
     },
     requestFailed: ({ code, error, traceId }) => {
@@ -99,27 +103,53 @@ export function requestTelemetry(parts: Parts): RequestTelemetry {
     },
     keepTrace: keepSpan,
     currentTraceId,
-    requestTraceId: () => currentTraceId() ?? randomUUID().replaceAll('-', ''),
+    requestTraceId: (otherwise) => currentTraceId() ?? otherwise ?? randomUUID().replaceAll('-', ''),
     ...admissionTelemetry(parts),
     ...followerTelemetry(parts),
   };
 }
 
+const SHED_BY_CODE: Readonly<Record<string, (typeof SHED_REASONS)[number]>> = {
+  BODY_BYTES_EXHAUSTED: 'body_bytes',
+  DISK_FULL: 'disk_full',
+  STOPPING: 'stopping',
+};
+const REFUSED_BY_CODE: Readonly<Record<string, (typeof REFUSAL_REASONS)[number]>> = {
+  KEY_MISSING: 'key_missing',
+  KEY_INVALID: 'key_invalid',
+  SCOPE_MISSING: 'scope',
+  DATASET_FORBIDDEN: 'dataset',
+  HOST_NOT_ALLOWED: 'host',
+  ORIGIN_NOT_ALLOWED: 'origin',
+  ADDRESS_NOT_ALLOWED: 'address',
+  TICKET_INVALID: 'ticket',
+};
+
+function countCode(metrics: Metrics, code: string): void {
+  const shed = SHED_BY_CODE[code];
+  if (shed !== undefined) metrics.add('shedRequests', { reason: shed });
+  const refused = REFUSED_BY_CODE[code];
+  if (refused !== undefined) metrics.add('refusedRequests', { reason: refused });
+}
+
 function admissionTelemetry({ metrics, log }: Parts) {
+  let wasShedding = false;
   return {
     shed: ({ reason }) => metrics.add('shedRequests', { reason }),
-    sheddingChanged: ({ shedding, queueTimeSeconds }) =>
-      log.write('sheddingChanged', {
-        reason: 'queue_time',
-        shedding,
-        queueTimeMs: Math.round(queueTimeSeconds * 1000),
-      }),
-    refused: ({ reason }) => metrics.add('refusedRequests', { reason }),
+    requestUnreadable: ({ code }) => {
+      metrics.add('unreadableRequests', { code });
+      log.write('requestBroken', { code });
+    },
     cacheAnswered: ({ result }) => metrics.add('cacheRequests', { result }),
     cacheHolds: ({ bytes }) => metrics.set('cacheBytes', {}, bytes),
     idempotencyClaimed: ({ result }) => metrics.add('idempotency', { result }),
     bodyBytesHeld: ({ bytes }) => metrics.set('bodyBytesInFlight', {}, bytes),
-    queueTime: ({ seconds }) => metrics.set('queueTime', {}, seconds),
+    queueTime: ({ seconds, shedding }) => {
+      metrics.set('queueTime', {}, seconds);
+      if (shedding === wasShedding) return;
+      wasShedding = shedding;
+      log.write('sheddingChanged', { reason: 'queue_time', shedding, queueTimeMs: Math.round(seconds * 1000) });
+    },
     reads: ({ running, waiting }) => {
       metrics.set('readsRunning', {}, running);
       metrics.set('readsWaiting', {}, waiting);
@@ -138,10 +168,17 @@ function followerTelemetry({ metrics, log }: Parts) {
   } satisfies Partial<RequestTelemetry>;
 }
 
+/** What no route took can still be answered 503 (shed) or 500. */
+const UNMATCHED: readonly DeclaredRoute[] = ['GET', 'POST'].map((method) => ({
+  method,
+  path: UNMATCHED_ROUTE,
+  answers: {},
+}));
+
 function declareRoutes({ metrics, routes: known }: Parts, routes: readonly DeclaredRoute[]): void {
   for (const { path } of routes) known.add(path);
-  for (const { method, path, answers } of routes) {
-    const successes = Object.keys(answers).filter((status) => status.startsWith('2'));
+  for (const { method, path, answers } of [...routes, ...UNMATCHED]) {
+    const successes = Object.keys(answers).filter((status) => Number(status) < REFUSED_STATUS);
     for (const status of new Set([...successes, ...ZERO_STATUSES])) {
       metrics.zero('httpServerRequestDuration', {
         http_request_method: method.toUpperCase(),
