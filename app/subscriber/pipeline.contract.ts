@@ -178,7 +178,7 @@ export class Pipeline {
 }
 
 /** A message as the api publishes it. */
-export function published(options: MessageOptions): BusMessage {
+function published(options: MessageOptions): BusMessage {
   const { envelope, data } = message(options);
   const { messageId, dataset, requestId, rowCount } = envelope;
   return { messageId, dataset, requestId, rowCount, data, attributes: {} };
