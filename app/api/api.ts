@@ -20,17 +20,20 @@ import { Gate } from './access.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { custodyRoutes } from './custody-routes.ts';
 import { datasetRoutes } from './dataset-routes.ts';
-import { docsRoutes, mountDocsAssets } from './docs-routes.ts';
-import { type IngestParts, randomId } from './ingest.ts';
+import { ASSETS_ROUTE, docsRoutes, mountDocsAssets } from './docs-routes.ts';
+import type { IngestParts } from './ingest.ts';
 import { ingestRoutes } from './ingest-routes.ts';
 import { ownRoutes } from './own-routes.ts';
 import { asAppError, sendProblem } from './problem.ts';
 import { probeRoutes } from './probe-routes.ts';
 import { ReadAnswers } from './read-answer.ts';
+import { Readiness } from './readiness.ts';
 import { readRoutes } from './read-routes.ts';
 import { receiptRoutes } from './receipt-routes.ts';
+import { accountOf, openAccount } from './request-account.ts';
 import type { Exchange, Route } from './route.ts';
-import { StatusFeed } from './status-feed.ts';
+import { type RouteMatcher, routeMatcher } from './route-matcher.ts';
+import { FEED_ROUTE, StatusFeed } from './status-feed.ts';
 import { statusRoutes } from './status-routes.ts';
 import { answerUnreadable } from './unreadable-request.ts';
 
@@ -55,8 +58,8 @@ export interface Api {
   readonly ingest: IngestParts;
   readonly feed: StatusFeed;
   listen(): Promise<{ readonly host: string; readonly port: number }>;
-  /** Ends readiness at once; connections go on. */
-  stopAccepting(): void;
+  /** `/readyz` may say 200 from here on. */
+  becomeReady(): Promise<void>;
   /** Refuses new requests, waits for those under way, at most `timeoutMs`; then cuts the rest. */
   close(options: { readonly timeoutMs: number }): Promise<void>;
 }
@@ -74,8 +77,16 @@ export function createApi(parts: ApiParts): Api {
   const gate = new Gate(parts);
   const feed = new StatusFeed({ ...parts, gate, datasets: [...parts.contracts.keys()] });
   const admission = new Admission({ targetMs: config.QUEUE_TIME_TARGET_MS, windowMs: config.QUEUE_TIME_WINDOW_MS });
-  let accepting = true;
-  const routes = allRoutes(parts, ingest, () => accepting);
+  const readiness = new Readiness({ checks: checksOf(parts), telemetry });
+  const answers = new ReadAnswers(parts);
+  const routes = allRoutes(parts, { ingest, readiness, answers });
+  telemetry.declareRoutes([...routes, ASSETS_ROUTE, FEED_ROUTE]);
+  telemetry.onScrape(async function api() {
+    telemetry.bodyBytesHeld({ bytes: budget.used });
+    telemetry.cacheHolds({ bytes: answers.cachedBytes });
+    telemetry.queueTime({ seconds: admission.queueTimeMs / 1000, shedding: admission.share > 0 });
+    await readiness.look();
+  });
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -98,8 +109,9 @@ export function createApi(parts: ApiParts): Api {
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) =>
     answerProblem({ error, request, response, telemetry }),
   );
+  const routeOf = routeMatcher(routes);
   const enterHere = (request: IncomingMessage, response: ServerResponse): void =>
-    enter({ request, response, app, admission, telemetry, accepting });
+    enter({ request, response, app, admission, gate, telemetry, routeOf, accepting: !readiness.stopping });
   const server = createServer(
     {
       headersTimeout: config.HEADERS_TIMEOUT_MS,
@@ -113,20 +125,22 @@ export function createApi(parts: ApiParts): Api {
     },
     enterHere,
   );
-  // An expectation that is not understood may be ignored (RFC 9110, 10.1.1).
-  server.on('checkExpectation', enterHere);
-  answerUnreadable(server, { traceId: () => telemetry.requestTraceId() });
+  // An expectation that is not understood may be ignored (RFC 9110, 10.1.1). Emitted, so that it is traced like any other.
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+  answerUnreadable(server, {
+    traceId: () => telemetry.requestTraceId(),
+    onRefused: ({ code }) => telemetry.requestUnreadable({ code }),
+  });
   server.maxConnections = config.CONNECTIONS_MAX;
+  server.on('drop', () => telemetry.shed({ reason: 'connections' }));
   feed.attach(server);
   return {
     ingest,
     feed,
     listen: () => listen(server, config),
-    stopAccepting: () => {
-      accepting = false;
-    },
+    becomeReady: () => readiness.begin(),
     close: async ({ timeoutMs }) => {
-      accepting = false;
+      readiness.stop();
       admission.stop();
       feed.close();
       await closeServer(server, timeoutMs);
@@ -134,14 +148,21 @@ export function createApi(parts: ApiParts): Api {
   };
 }
 
-function allRoutes(parts: ApiParts, ingest: IngestParts, accepting: () => boolean): readonly Route[] {
-  const { bus, state, warehouse } = parts;
-  const answers = new ReadAnswers(parts);
-  const checks = {
+function checksOf({ bus, state, warehouse }: ApiParts) {
+  return {
     bus: () => bus.check(),
     state: () => state.check(),
     warehouse: () => warehouse.check(WAREHOUSE_CHECK_MS),
   };
+}
+
+interface RouteNeeds {
+  readonly ingest: IngestParts;
+  readonly readiness: Readiness;
+  readonly answers: ReadAnswers;
+}
+
+function allRoutes(parts: ApiParts, { ingest, readiness, answers }: RouteNeeds): readonly Route[] {
   const routes = [
     ...ingestRoutes({ ...parts, ...ingest }),
     ...receiptRoutes(parts),
@@ -150,7 +171,7 @@ function allRoutes(parts: ApiParts, ingest: IngestParts, accepting: () => boolea
     ...ownRoutes({ ...parts, answers }),
     ...custodyRoutes(parts),
     ...statusRoutes(parts),
-    ...probeRoutes({ checks, accepting }),
+    ...probeRoutes(readiness),
   ];
   return [...routes, ...docsRoutes({ version: parts.version, routes })];
 }
@@ -160,22 +181,44 @@ interface Entrance {
   readonly response: ServerResponse;
   readonly app: Express;
   readonly admission: Admission;
+  readonly gate: Gate;
   readonly telemetry: Telemetry;
+  readonly routeOf: RouteMatcher;
   readonly accepting: boolean;
 }
 
 /** Before Express: load is shed where it costs least. Probes are always let in. */
-function enter({ request, response, app, admission, telemetry, accepting }: Entrance): void {
+function enter({ request, response, app, admission, gate, telemetry, routeOf, accepting }: Entrance): void {
+  const account = openAccount(request, response, telemetry);
   const probe = /^\/(livez|readyz)(\?|$)/.test(request.url ?? '');
   const refusal = probe ? undefined : !accepting ? stopping() : admission.admits() ? undefined : overloaded();
   if (refusal === undefined) {
     app(request, response);
     return;
   }
+  const route = routeOf(request);
+  if (route !== undefined) account.route = route;
+  account.code = refusal.code;
   if (refusal.code === 'OVERLOADED') telemetry.shed({ reason: 'queue_time' });
   else response.setHeader('Connection', 'close');
-  sendProblem(response, refusal, telemetry.requestTraceId());
-  request.resume();
+  const send = (): void => {
+    sendProblem(response, refusal, telemetry.requestTraceId(account.requestId));
+    request.resume();
+  };
+  // Objectives leave a load test's requests out, the shed ones too; who may say so is asked for these alone.
+  if (request.headers['vigia-load'] === undefined) send();
+  else {
+    void gate
+      .admit(request, 'load')
+      .then(
+        () => true,
+        () => false,
+      )
+      .then((load) => {
+        account.load = load;
+        send();
+      });
+  }
 }
 
 function overloaded(): AppError {
@@ -202,34 +245,18 @@ interface MountOptions {
 
 function mount(app: Express, route: Route, { gate, telemetry, now }: MountOptions): void {
   app[route.method](route.path, async (request: Request, response: Response) => {
-    const startedAt = performance.now();
-    const requestId = randomId();
-    let keyId = '';
-    let marks = NO_MARKS;
-    response.once('close', () => {
-      telemetry.requestFinished({
-        method: request.method,
-        route: route.path,
-        status: response.writableFinished ? response.statusCode : CLIENT_CLOSED,
-        durationSeconds: (performance.now() - startedAt) / 1000,
-        load: marks.load,
-        keep: marks.keep,
-        keyId,
-        requestId,
-        ...(typeof response.locals.code === 'string' ? { code: response.locals.code } : {}),
-      });
-    });
+    const account = accountOf(response);
+    const { requestId } = account;
+    account.route = route.path;
     const caller = route.exempt === true ? NOBODY_ASKED : await gate.admit(request, route.access);
-    keyId = caller.keyId;
-    marks = marksOf(request, caller.scopes);
-    if (marks.keep) telemetry.keepTrace();
+    account.keyId = caller.keyId;
+    Object.assign(account, marksOf(request, caller.scopes));
+    if (account.keep) telemetry.keepTrace();
     response.setHeader('Vigia-Request-Id', requestId);
     await route.handle(new HttpExchange({ request, response, requestId, caller, startedAtMs: now() }));
   });
 }
 
-/** Nginx's number for "the client went away": told apart from what the service answered. */
-const CLIENT_CLOSED = 499;
 const NO_MARKS = { load: false, keep: false };
 const NOBODY_ASKED = { keyId: '', scopes: new Set<never>() } as const;
 
@@ -277,6 +304,7 @@ function mountMethods(app: Express, routes: readonly Route[]): void {
       ...new Set(those.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]))),
     ];
     app.all(path, (request: Request, response: Response) => {
+      accountOf(response).route = path;
       response.setHeader('Allow', allowed.join(', '));
       throw new AppError({
         code: 'METHOD_NOT_ALLOWED',
@@ -295,9 +323,14 @@ interface Failure {
 
 function answerProblem({ error, request, response, telemetry }: Failure): void {
   const failure = asAppError(fromExpress(error));
-  response.locals.code = failure.code;
-  if (failure.status >= 500) telemetry.requestFailed({ code: failure.code, error: failure });
-  sendProblem(response, failure, telemetry.requestTraceId());
+  const account = accountOf(response);
+  const traceId = telemetry.requestTraceId(account.requestId);
+  account.code = failure.code;
+  if (response.headersSent) account.brokenOffAs = failure.status;
+  // Admission control's own OVERLOADED never comes here: the read queue is full.
+  if (failure.code === 'OVERLOADED') telemetry.shed({ reason: 'read_queue' });
+  if (failure.status >= 500) telemetry.requestFailed({ code: failure.code, error: failure, traceId });
+  sendProblem(response, failure, traceId);
   // The rest of a refused body is read and thrown away, so that the caller gets to read the answer.
   if (!request.complete) request.resume();
 }
