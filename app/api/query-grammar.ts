@@ -27,12 +27,12 @@ import { resolveAggregate, resolveRecords, type ResolvedFilter } from '../wareho
 import { canonicalText, DAY_MS, parameterError, parseQueryValue } from '../warehouse/query-value.ts';
 import { unknownParameter } from './json-answer.ts';
 
-export const AGGREGATE_LIMIT_DEFAULT = 1_000;
-export const RECORDS_LIMIT_DEFAULT = 100;
+const AGGREGATE_LIMIT_DEFAULT = 1_000;
+const RECORDS_LIMIT_DEFAULT = 100;
 
 const SHARED_PARAMETERS = ['where', 'from', 'to', 'order', 'limit'] as const;
-export const AGGREGATE_PARAMETERS = ['measure', 'by', 'bucket', 'tz', ...SHARED_PARAMETERS] as const;
-export const RECORDS_PARAMETERS = [...SHARED_PARAMETERS, 'cursor'] as const;
+const AGGREGATE_PARAMETERS = ['measure', 'by', 'bucket', 'tz', ...SHARED_PARAMETERS] as const;
+const RECORDS_PARAMETERS = [...SHARED_PARAMETERS, 'cursor'] as const;
 
 export interface QueryLimits {
   /** READ_ROWS_MAX: the largest limit. */

@@ -26,7 +26,7 @@ import { codeOf } from './log.ts';
 import { tracing } from './span-export.ts';
 
 /** Above it a delivery is linked, not joined: the sampler decides on a trace after some 10 s, and views stretch. */
-export const JOIN_AGE_SECONDS_MAX = 300;
+const JOIN_AGE_SECONDS_MAX = 300;
 /** The SDK keeps 128 links a span. */
 const LINKS_MAX = 128;
 const NO_ATTRIBUTES: Readonly<Record<string, string>> = Object.freeze({});

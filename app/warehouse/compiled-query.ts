@@ -39,7 +39,7 @@ export class QueryParameters {
 
 /** The silver table's own columns, in every dataset. */
 export const EVENT_ID_COLUMN = '_event_id';
-export const EVENT_DATE_COLUMN = '_event_date';
+const EVENT_DATE_COLUMN = '_event_date';
 export const COMMIT_COLUMN = '_commit';
 
 /** `WHERE …` or nothing; everything that holds for a query's rows, as conjunction. */

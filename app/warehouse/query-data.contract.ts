@@ -112,7 +112,7 @@ const NIGHTS = [
   '2018-10-07',
   '2018-12-31',
 ];
-export const ZONES = [
+const ZONES = [
   'UTC',
   'Europe/Berlin',
   'America/New_York',
@@ -151,7 +151,7 @@ const present: Readonly<Record<string, fc.Arbitrary<NonNullable<Cell>>>> = {
   mood: fc.constantFrom('x', 'y').map((value) => ({ kind: 'string', value })),
 };
 
-export const cellsArbitrary: fc.Arbitrary<Readonly<Record<string, Cell>>> = fc.record(
+const cellsArbitrary: fc.Arbitrary<Readonly<Record<string, Cell>>> = fc.record(
   Object.fromEntries(
     Object.entries(present).map(([name, arbitrary]) => [
       name,
@@ -160,7 +160,7 @@ export const cellsArbitrary: fc.Arbitrary<Readonly<Record<string, Cell>>> = fc.r
   ),
 );
 
-export const eventIdArbitrary = fc.bigInt(0n, 2n ** 128n - 1n).map((id) => id.toString(16).padStart(32, '0'));
+const eventIdArbitrary = fc.bigInt(0n, 2n ** 128n - 1n).map((id) => id.toString(16).padStart(32, '0'));
 
 export function rowsArbitrary(options: { readonly maxLength: number }): fc.Arbitrary<readonly EvaluatedRow[]> {
   const row = fc.record({ cells: cellsArbitrary, eventId: eventIdArbitrary, commit: fc.integer({ min: 1, max: 5 }) });

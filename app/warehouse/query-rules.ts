@@ -20,12 +20,12 @@ import {
 import { fieldOf, listOf, MEASURES_OF, OPERATORS_OF, type QueryField, queryFields } from './query-field.ts';
 import { DAY_MS, parameterError, parseQueryValue, type QueryValue } from './query-value.ts';
 
-export const MEASURES_MAX = 20;
-export const DIMENSIONS_MAX = 6;
-export const FILTERS_MAX = 20;
-export const IN_VALUES_MAX = 100;
+const MEASURES_MAX = 20;
+const DIMENSIONS_MAX = 6;
+const FILTERS_MAX = 20;
+const IN_VALUES_MAX = 100;
 /** A page's cursor carries the last order value, and a cursor must fit into a URL. */
-export const ORDER_CHARACTERS_MAX = 1_024;
+const ORDER_CHARACTERS_MAX = 1_024;
 
 export interface ResolvedTable {
   readonly schema: 'silver' | 'gold';
@@ -80,11 +80,11 @@ const SUB_DAY_UNITS: readonly BucketUnit[] = ['minute', 'hour'];
 /** Excludes the offsets (`+01:00`) that Intl takes and a warehouse need not. */
 const ZONE_SHAPE = /^[A-Za-z][A-Za-z_]*(?:[/+-][A-Za-z0-9_+-]+)*$/;
 
-export function measureName({ fn, field }: Measure): string {
+function measureName({ fn, field }: Measure): string {
   return field === undefined ? fn : `${fn}_${field}`;
 }
 
-export function bucketName(bucket: { readonly field: string; readonly unit: BucketUnit }): string {
+function bucketName(bucket: { readonly field: string; readonly unit: BucketUnit }): string {
   return `${bucket.field}_${bucket.unit}`;
 }
 
@@ -92,7 +92,7 @@ export function bucketName(bucket: { readonly field: string; readonly unit: Buck
 const knownZones = new Set<string>();
 const KNOWN_ZONES_MAX = 1_000;
 
-export function isTimeZone(name: string): boolean {
+function isTimeZone(name: string): boolean {
   if (knownZones.has(name)) return true;
   const known = ZONE_SHAPE.test(name) && intlKnows(name);
   if (known && knownZones.size < KNOWN_ZONES_MAX) knownZones.add(name);
