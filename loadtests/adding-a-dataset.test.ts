@@ -45,8 +45,9 @@ describe('a dataset added as app/datasets/README.md says', () => {
   });
 
   after(async () => {
-    service.kill('SIGTERM');
-    await service.ended;
+    // Also when the start failed.
+    (service as ServiceProcess | undefined)?.kill('SIGTERM');
+    await (service as ServiceProcess | undefined)?.ended;
     await rm(root, { recursive: true });
   });
 

@@ -21,7 +21,7 @@ const PRELUDE = `sleep() {
 }`;
 
 describe('the README', () => {
-  let service: ServiceProcess;
+  let service: ServiceProcess | undefined;
   let dataDir: string;
   let startMs: number;
   let text: string;
@@ -45,9 +45,10 @@ describe('the README', () => {
     startMs = performance.now() - begin;
   }
 
+  /** Also when the start failed. */
   async function stop(): Promise<void> {
-    service.kill('SIGTERM');
-    await service.ended;
+    service?.kill('SIGTERM');
+    await service?.ended;
     await rm(dataDir, { recursive: true });
   }
 
@@ -58,6 +59,7 @@ describe('the README', () => {
 
   it('has examples that answer as printed, in their order', async function () {
     this.timeout(60_000);
+    assert.ok(service !== undefined);
     const { port } = new URL(service.url);
     const { port: metricsPort } = new URL(service.metricsUrl);
     const here = (shell: string): string =>
@@ -81,7 +83,7 @@ describe('the README', () => {
   });
 
   it('shows every route of the OpenAPI document with a command', async () => {
-    const document = (await (await fetch(new URL('/openapi.json', service.url))).json()) as {
+    const document = (await (await fetch(new URL('/openapi.json', service?.url))).json()) as {
       readonly paths: Readonly<Record<string, unknown>>;
     };
     const commands = readExamples(text).map(({ command }) => command);
