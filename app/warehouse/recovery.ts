@@ -304,7 +304,7 @@ const HEX = (column: string): string => `replace(${column}::VARCHAR, '-', '')`;
 
 /**
  * One row a message, with its rows and rejects as JSON texts. A message may be in two files, when a process died
- * between sealing and telling the bus: then one of them is taken.
+ * between sealing and telling the bus: storing takes the first.
  */
 function messagesSql(dataset: string, files: readonly BronzeFile[]): string {
   const paths = files.map(({ path }) => literal(path)).join(', ');
@@ -317,7 +317,6 @@ function messagesSql(dataset: string, files: readonly BronzeFile[]): string {
       '[' || coalesce(string_agg(${reject}, ',' ORDER BY "index") FILTER (kind = 'reject'), '') || ']' AS rejects
     FROM read_parquet([${paths}], filename = true)
     GROUP BY read_parquet.message_id, filename
-    QUALIFY row_number() OVER (PARTITION BY read_parquet.message_id ORDER BY filename) = 1
     ORDER BY any_value("commit") NULLS LAST, any_value(position), any_value(settle_order)`;
 }
 

@@ -134,6 +134,16 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
         ]);
       });
 
+      it('knows stored rows again after a reopen', async () => {
+        await warehouse.store([message({ rows: [order('a')] })]);
+        await reopen();
+        const again = await warehouse.store([message({ rows: [order('a'), order('b')] })]);
+        assert.equal(again.datasets['orders']?.duplicate, 1);
+        await reopen();
+        const other = await warehouse.store([message({ rows: [order('b', { units: 1 })] })]);
+        assert.equal(other.datasets['orders']?.quarantined, 1);
+      });
+
       it('decides between rows of one batch by message order, then row index', async () => {
         await warehouse.store([
           message({ rows: [order('z'), order('a', { units: 1 }), order('a', { units: 2 })] }),
