@@ -27,6 +27,8 @@ export interface Equation {
   readonly takenAtMs: number;
   readonly datasets: Readonly<Record<string, EquationTerms>>;
   readonly total: EquationTerms;
+  /** Messages behind `deadLettered`, by dataset. */
+  readonly deadLetterMessages: Readonly<Record<string, number>>;
 }
 
 interface EquationOptions {
@@ -42,17 +44,20 @@ export async function takeEquation({ bus, warehouse, datasets, overdueMs }: Equa
   const ledger = await warehouse.accounting(snapshot.cut, ids);
   const names = new Set([...datasets, ...Object.keys(snapshot.acceptedRows), ...Object.keys(ledger.datasets)]);
   const terms: Record<string, EquationTerms> = {};
+  const deadLetterMessages: Record<string, number> = {};
   for (const dataset of names) {
     const notHeld = (one: UnsettledMessage): boolean => one.dataset === dataset && !ledger.held.has(one.messageId);
+    const dead = snapshot.deadLetters.filter(notHeld);
+    deadLetterMessages[dataset] = dead.length;
     terms[dataset] = termsOf({
       acceptedOnBus: snapshot.acceptedRows[dataset] ?? 0,
       warehouse: ledger.datasets[dataset] ?? NOTHING,
       unsettled: snapshot.unsettled.filter(notHeld),
-      dead: snapshot.deadLetters.filter(notHeld),
+      dead,
       overdueBeforeMs: snapshot.takenAtMs - overdueMs,
     });
   }
-  return { takenAtMs: snapshot.takenAtMs, datasets: terms, total: sum(Object.values(terms)) };
+  return { takenAtMs: snapshot.takenAtMs, datasets: terms, total: sum(Object.values(terms)), deadLetterMessages };
 }
 
 const NOTHING: WarehouseAccounting = { lateRows: 0, stored: 0, duplicate: 0, quarantined: 0, expired: 0, erased: 0 };

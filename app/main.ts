@@ -13,10 +13,10 @@ import type { Bus } from './bus/bus.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { loadDatasets, type Registry } from './datasets/registry.ts';
 import { type Equation, takeEquation } from './equation.ts';
-import { ERRORS } from './errors.ts';
-import { startObserver } from './observer.ts';
+import { type Observer, startObserver } from './observer.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { compileValidator } from './record/validate.ts';
+import { ROW_CODES } from './record/verdict.ts';
 import { loadSamples, watchSampleRemoval } from './samples.ts';
 import { openLmdbState } from './state/lmdb-state.ts';
 import { lockDataDir } from './state/lock.ts';
@@ -25,7 +25,9 @@ import { type Sealer, startSealer } from './subscriber/sealer.ts';
 import { startSubscriber } from './subscriber/subscriber.ts';
 import { createTelemetry, type MetricsListener, type Telemetry } from './telemetry/telemetry.ts';
 import { openDuckdbWarehouse } from './warehouse/duckdb-warehouse.ts';
+import type { RecoveryProgress } from './warehouse/recovery.ts';
 import type { Warehouse } from './warehouse/warehouse.ts';
+import { type Stores, watchStores } from './watched-stores.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 64;
@@ -44,6 +46,7 @@ export interface Service {
   readonly state: State;
   readonly telemetry: Telemetry;
   readonly sealer: Sealer;
+  readonly observer: Observer;
   readonly equation: () => Promise<Equation>;
   stop(options: { readonly reason: string }): Promise<void>;
 }
@@ -68,7 +71,7 @@ export async function openService(
     logFileBytesMax: config.LOG_FILE_BYTES_MAX,
     logFilesMax: config.LOG_FILES_MAX,
     datasets: [...registry.contracts.keys()],
-    codes: Object.keys(ERRORS),
+    codes: ROW_CODES,
     now,
   });
   await telemetry.selfCheck();
@@ -78,12 +81,13 @@ export async function openService(
     throw new RefusedError(error instanceof Error ? error.message : String(error), { cause: error });
   });
   const atFaultPoint = faultPoint(config);
-  const stores = await openStores({ config, registry, telemetry, dataDir, now, onBroken, faultPoint: atFaultPoint });
+  const opened = await openStores({ config, registry, telemetry, dataDir, now, onBroken, faultPoint: atFaultPoint });
+  const stores = watchStores(opened, telemetry, config.READERS);
   const { bus, warehouse, state } = stores;
   const validators = new Map([...registry.contracts].map(([name, contract]) => [name, compileValidator(contract)]));
   const equation = (): Promise<Equation> =>
     takeEquation({ bus, warehouse, datasets: [...registry.contracts.keys()], overdueMs: config.OVERDUE_MS });
-  const parts = { config, telemetry, now, ...stores, contracts: registry.contracts, validators, equation };
+  const parts = { config, dataDir, telemetry, now, ...stores, contracts: registry.contracts, validators, equation };
   const api = createApi({
     ...parts,
     version: packageJson.version,
@@ -117,6 +121,7 @@ export async function openService(
     state,
     telemetry,
     sealer,
+    observer,
     equation,
     stop: ({ reason }) =>
       stop({
@@ -142,12 +147,6 @@ interface StoreOptions {
   readonly now: () => number;
   readonly onBroken: (error: unknown) => void;
   readonly faultPoint: (name: string) => void;
-}
-
-interface Stores {
-  readonly bus: Bus;
-  readonly warehouse: Warehouse;
-  readonly state: State;
 }
 
 async function openStores(options: StoreOptions): Promise<Stores> {
@@ -184,13 +183,34 @@ async function openStores(options: StoreOptions): Promise<Stores> {
     percentileRowsMax: config.PERCENTILE_ROWS_MAX,
     now,
     faultPoint,
+    onProgress: (progress) => tellRecovery(telemetry, progress),
     onBroken: (error) => {
       telemetry.warehouseBroken({ error });
       onBroken(error);
     },
   });
-  await bus.reconcile((messageIds) => warehouse.ledgerHolds(messageIds));
+  const squared = await bus.reconcile((messageIds) => warehouse.ledgerHolds(messageIds));
+  if (squared.acknowledged + squared.redelivered > 0) telemetry.log('busReconciled', squared);
   return { bus, warehouse, state };
+}
+
+function tellRecovery(telemetry: Telemetry, progress: RecoveryProgress): void {
+  switch (progress.kind) {
+    case 'set_aside':
+      telemetry.log('warehouseBroken', { file: progress.path });
+      break;
+    case 'skipped':
+      telemetry.log('warehouseSkipped', progress);
+      break;
+    case 'replaying':
+      telemetry.log('warehouseRebuilding', { ...progress, records: progress.rows });
+      break;
+    case 'replayed':
+      telemetry.log('warehouseRebuilt', { ...progress, records: progress.rows });
+      break;
+    default:
+      throw new Error(`unreachable progress ${JSON.stringify(progress satisfies never)}`);
+  }
 }
 
 /** Tests name one point, `after-publish:17`, where the process kills itself at the 17th passing, as a power cut would. */

@@ -1,14 +1,23 @@
-/** Looks at the parts on an interval and sets the gauges that no single event carries: backlog, equation, sizes. */
+/**
+ * Looks at the parts on an interval and sets the gauges that no single event carries: backlog, equation, sizes, texts
+ * that cannot be classified. What ages by itself is looked at on each scrape. A look that fails is counted and told,
+ * and keeps no other from being taken.
+ */
+import { readdir, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Bus } from './bus/bus.ts';
 import type { Config } from './config.ts';
 import type { Contract } from './datasets/contract.ts';
 import type { Equation } from './equation.ts';
 import type { State } from './state/state.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
+import type { AggregateQuery } from './warehouse/query.ts';
 import type { Warehouse } from './warehouse/warehouse.ts';
 
 interface ObserverParts {
-  readonly config: Pick<Config, 'ACCOUNTING_INTERVAL_MS'>;
+  readonly config: Pick<Config, 'ACCOUNTING_INTERVAL_MS' | 'READ_TIMEOUT_MS'>;
+  /** Absolute. */
+  readonly dataDir: string;
   readonly bus: Bus;
   readonly warehouse: Warehouse;
   readonly state: State;
@@ -18,32 +27,90 @@ interface ObserverParts {
   readonly now: () => number;
 }
 
+export interface Observer {
+  /** Everything now, as on the interval. */
+  look(): Promise<void>;
+  /** Resolves when no look is under way any more. */
+  stop(): Promise<void>;
+}
+
+type StoragePart = Parameters<Telemetry['storage']>[0]['part'];
+
 /** Expired answers and tickets are swept this often. */
 const SWEEP_MS = 600_000;
+/** Sealed files come every SEAL_INTERVAL_MS and stay: a year of them is about a million names, so not at every look. */
+const STORAGE_MS = 60_000;
+/** What each part keeps, under the data folder; absent for a part that is somewhere else. */
+const STORAGE: Readonly<Record<StoragePart, string>> = {
+  bus: 'bus',
+  state: 'state',
+  database: 'warehouse.duckdb',
+  wal: 'warehouse.duckdb.wal',
+  bronze: 'bronze',
+  work: 'work',
+};
 
-export function startObserver(parts: ObserverParts): { stop(): void } {
-  let looking = false;
-  const look = (): void => {
-    if (looking) return;
-    looking = true;
-    observe(parts)
-      .catch((error: unknown) => parts.telemetry.observationFailed({ error }))
-      .finally(() => {
-        looking = false;
-      });
-  };
-  const sweep = (): void => {
-    parts.state.sweep(parts.now()).catch((error: unknown) => parts.telemetry.observationFailed({ error }));
-  };
-  // Backlog ages are read at each scrape, since they grow by themselves.
-  parts.telemetry.onScrape(() => observeBacklog(parts));
-  const timers = [setInterval(look, parts.config.ACCOUNTING_INTERVAL_MS), setInterval(sweep, SWEEP_MS)];
+export function startObserver(parts: ObserverParts): Observer {
+  const { telemetry, config, contracts } = parts;
+  for (const contract of contracts.values()) telemetry.promised(promiseOf(contract));
+  telemetry.onScrape(function backlog() {
+    observeBacklog(parts);
+  });
+  const told = (name: string, look: () => Promise<void>): Look =>
+    single(() => look().catch((error: unknown) => telemetry.observationFailed({ error, look: name })));
+  const looks = [
+    told('equation', () => observeEquation(parts)),
+    told('articles', articlesLook(parts)),
+    told('storage', () => observeStorage(parts)),
+    told('last records', () => observeLastRecords(parts)),
+    told('sweep', () => observeSweep(parts)),
+  ] as const;
+  const [equation, texts, storage, lastRecords, sweep] = looks;
+  const timers = [
+    setInterval(equation, config.ACCOUNTING_INTERVAL_MS),
+    setInterval(texts, config.ACCOUNTING_INTERVAL_MS),
+    setInterval(storage, STORAGE_MS),
+    setInterval(sweep, SWEEP_MS),
+  ];
   for (const timer of timers) timer.unref();
-  look();
+  const look = async (): Promise<void> => {
+    await Promise.all([equation(), texts(), storage(), lastRecords()]);
+  };
+  void look();
   return {
-    stop: () => {
+    look,
+    stop: async () => {
       for (const timer of timers) clearInterval(timer);
+      await Promise.all(looks.map((one) => one.running));
     },
+  };
+}
+
+interface Look {
+  (): Promise<void>;
+  running: Promise<void>;
+}
+
+/** Never twice at once: who asks while it runs gets the next one, which sees what happened meanwhile. */
+function single(run: () => Promise<void>): Look {
+  let next: Promise<void> | undefined;
+  const look: Look = () => {
+    next ??= look.running.then(() => {
+      next = undefined;
+      look.running = run();
+      return look.running;
+    });
+    return next;
+  };
+  look.running = Promise.resolve();
+  return look;
+}
+
+function promiseOf({ name, freshnessSeconds, expectEverySeconds }: Contract) {
+  return {
+    dataset: name,
+    freshnessSeconds,
+    ...(expectEverySeconds === undefined ? {} : { expectEverySeconds }),
   };
 }
 
@@ -57,7 +124,74 @@ function observeBacklog({ bus, contracts, telemetry, now }: ObserverParts): void
   telemetry.unsealed(bus.settledCount());
 }
 
-async function observe({ equation, telemetry }: ObserverParts): Promise<void> {
-  const { datasets } = await equation();
+async function observeEquation({ equation, telemetry, contracts }: ObserverParts): Promise<void> {
+  const { datasets, deadLetterMessages } = await equation();
   for (const [dataset, terms] of Object.entries(datasets)) telemetry.equation({ dataset, terms });
+  for (const dataset of contracts.keys())
+    telemetry.deadLetters({ dataset, messages: deadLetterMessages[dataset] ?? 0 });
 }
+
+async function observeLastRecords({ warehouse, telemetry }: ObserverParts): Promise<void> {
+  for (const [dataset, { lastCommitAtMs }] of Object.entries(await warehouse.counts())) {
+    if (lastCommitAtMs !== undefined) telemetry.lastRecord({ dataset, atMs: lastCommitAtMs });
+  }
+}
+
+async function observeSweep({ state, now }: ObserverParts): Promise<void> {
+  await state.sweep(now());
+}
+
+const WITHOUT_SAGA: AggregateQuery = {
+  dataset: 'articles',
+  measures: [{ fn: 'count' }, { fn: 'sum', field: 'readers' }],
+  where: [{ field: 'saga', op: 'null', values: [] }],
+  by: [],
+  buckets: [],
+  timeZone: 'UTC',
+  order: [],
+  limit: 1,
+};
+
+/** The warehouse is asked only after a commit that touched the articles. */
+function articlesLook({ warehouse, contracts, telemetry, config }: ObserverParts): () => Promise<void> {
+  let seen = '';
+  return async () => {
+    if (!contracts.has(WITHOUT_SAGA.dataset)) return;
+    const { generation, commitNumber } = warehouse.version(WITHOUT_SAGA.dataset, {});
+    const current = `${generation} ${commitNumber}`;
+    if (current === seen) return;
+    const { data } = await warehouse.aggregate(WITHOUT_SAGA, { timeoutMs: config.READ_TIMEOUT_MS, rowsMax: 1 });
+    telemetry.articlesWithoutText({
+      articles: Number(data[0]?.['count'] ?? 0),
+      readers: Number(data[0]?.['sum_readers'] ?? 0),
+    });
+    seen = current;
+  };
+}
+
+async function observeStorage({ dataDir, telemetry }: ObserverParts): Promise<void> {
+  const disk = await statfs(dataDir);
+  // As `df` counts: what only root may use is neither used nor free.
+  const used = disk.blocks - disk.bfree;
+  telemetry.diskUsed({ ratio: used / Math.max(1, used + disk.bavail) });
+  for (const [part, name] of Object.entries(STORAGE)) {
+    telemetry.storage({ part: part as StoragePart, bytes: await bytesUnder(join(dataDir, name)) });
+  }
+}
+
+/** What files take on the disk: LMDB's and DuckDB's may have holes. 0 for what is not there, or went meanwhile. */
+async function bytesUnder(path: string): Promise<number> {
+  try {
+    const found = await stat(path);
+    if (!found.isDirectory()) return found.blocks * BLOCK_BYTES;
+    let bytes = 0;
+    for (const name of await readdir(path)) bytes += await bytesUnder(join(path, name));
+    return bytes;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
+}
+
+/** POSIX counts blocks of this size, whatever the file system's is. */
+const BLOCK_BYTES = 512;

@@ -111,12 +111,15 @@ export function watchSampleRemoval(parts: RemovalParts): { stop(): Promise<void>
   };
 }
 
-async function removeIfAsked({ bus, state, warehouse }: RemovalParts, firstSeenAtMs: () => number): Promise<void> {
+async function removeIfAsked(
+  { bus, state, warehouse, telemetry }: RemovalParts,
+  firstSeenAtMs: () => number,
+): Promise<void> {
   if ((await samplesState(state)) !== 'remove') return;
   const askedAtMs = firstSeenAtMs();
   // A load that was cut off may have left samples on the bus: what was there before the request is stored first.
   if (bus.backlog().some(({ oldestAtMs }) => oldestAtMs !== undefined && oldestAtMs <= askedAtMs)) return;
-  await warehouse.removeSamples();
+  telemetry.log('samplesRemoved', { records: await warehouse.removeSamples() });
   await setSamplesState(state, 'removed');
 }
 

@@ -48,6 +48,17 @@ export interface SubscribeOptions {
   readonly batchBytesMax: number;
   /** How long a batch may wait to fill once its first message is there. */
   readonly batchWaitMs: number;
+  /** Told of each message once its dead letter is durable, whoever gave it up: the handler or the bus. */
+  readonly onDeadLetter?: (letter: BuriedMessage) => void;
+}
+
+export interface BuriedMessage {
+  readonly messageId: string;
+  readonly dataset: string;
+  readonly requestId: string;
+  readonly rowCount: number;
+  readonly code: string;
+  readonly attempts: number;
 }
 
 export interface Subscription {

@@ -253,7 +253,7 @@ export class LmdbSubscription implements Subscription {
           break;
         case 'dead_letter': {
           const { code, reason } = settlement;
-          this.#track(store.bury(lease, { code, reason, attempts: lease.deliveries + 1 }), [lease]);
+          this.#bury(lease, { code, reason, attempts: lease.deliveries + 1 });
           break;
         }
         case undefined:
@@ -281,7 +281,7 @@ export class LmdbSubscription implements Subscription {
     const { store, attemptsMax, now } = this.#settings;
     const failures = lease.failures + 1;
     if (failures >= attemptsMax) {
-      this.#track(store.bury(lease, { code: 'MESSAGE_FAILED', reason, attempts: lease.deliveries }), [lease]);
+      this.#bury(lease, { code: 'MESSAGE_FAILED', reason, attempts: lease.deliveries });
       return;
     }
     const waitMs = this.#backoffMs(failures);
@@ -290,6 +290,18 @@ export class LmdbSubscription implements Subscription {
       written.then(() => this.#later([{ ...lease, failures }], waitMs)),
       [{ ...lease, failures }],
     );
+  }
+
+  #bury(lease: Lease, death: { readonly code: string; readonly reason: string; readonly attempts: number }): void {
+    const { store, onDeadLetter } = this.#settings;
+    const header = store.tables.header.get(lease.sequence);
+    const { code, attempts } = death;
+    const buried = store.bury(lease, death).then(() => {
+      if (header === undefined) return;
+      const { messageId, dataset, requestId, rowCount } = header;
+      onDeadLetter?.({ messageId, dataset, requestId, rowCount, code, attempts });
+    });
+    this.#track(buried, [lease]);
   }
 
   #pause(): void {

@@ -15,6 +15,21 @@ export interface Verdict {
   readonly got: string;
 }
 
+/** Every reason a row can be refused or set apart for; codes of whole requests and messages are others. */
+export const ROW_CODES = [
+  'RECORD_NOT_OBJECT',
+  'RECORD_MALFORMED',
+  'RECORD_TOO_LARGE',
+  'RECORD_TOO_DEEP',
+  'FIELD_MISSING',
+  'FIELD_UNKNOWN',
+  'FIELD_TYPE',
+  'FIELD_RANGE',
+  'FIELD_FORMAT',
+  'KEY_CONFLICT',
+  'CHECK_FAILED',
+] as const satisfies readonly ErrorCode[];
+
 /** What stands where a personal value stood. */
 export const MASK = '•••';
 

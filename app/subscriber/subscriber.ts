@@ -41,6 +41,7 @@ export function startSubscriber(parts: SubscriberParts): Subscription {
       batchMessagesMax: config.BATCH_MESSAGES_MAX,
       batchBytesMax: config.BATCH_BYTES_MAX,
       batchWaitMs: config.BATCH_WAIT_MS,
+      onDeadLetter: ({ rowCount, ...letter }) => parts.telemetry.deadLettered({ ...letter, rows: rowCount }),
     },
   );
 }
@@ -49,9 +50,11 @@ async function settle(parts: SubscriberParts, deliveries: readonly Delivery[]): 
   const decoded = deliveries.map((delivery) => decode(parts, delivery));
   const storable = decoded.flatMap((one) => (one.kind === 'storable' ? [one.message] : []));
   if (storable.length > 0) {
+    const startedAt = performance.now();
     const outcome = await parts.warehouse.store(storable);
     parts.faultPoint?.('after-commit-before-ack');
-    report(parts, deliveries, outcome);
+    const stored = deliveries.filter((_, at) => decoded[at]?.kind === 'storable');
+    report(parts, stored, { outcome, durationMs: Math.round(performance.now() - startedAt) });
   }
   return decoded.map((one) => (one.kind === 'storable' ? { kind: 'ack' } : one.settlement));
 }
@@ -67,22 +70,27 @@ function decode(parts: SubscriberParts, delivery: Delivery): Decoded {
     return { kind: 'storable', message: { envelope, data, sequence, late: true } };
   } catch (error) {
     if (!(error instanceof AppError) || error.retryable) throw error;
-    parts.telemetry.deadLettered({
-      dataset: message.dataset,
-      code: error.code,
-      rows: message.rowCount,
-      messageId: message.messageId,
-    });
     return { kind: 'unreadable', settlement: { kind: 'dead_letter', code: error.code, reason: error.publicMessage } };
   }
 }
 
-function report(parts: SubscriberParts, deliveries: readonly Delivery[], outcome: StoreOutcome): void {
-  for (const [dataset, counts] of Object.entries(outcome.datasets))
-    parts.telemetry.recordsSettled({ dataset, ...counts });
-  for (const { message, publishedAtMs } of deliveries) {
-    const seconds = Math.max(0, (outcome.committedAtMs - publishedAtMs) / 1000);
-    if (message.rowCount > 0) parts.telemetry.becameReadable({ dataset: message.dataset, seconds });
+interface Committed {
+  readonly outcome: StoreOutcome;
+  readonly durationMs: number;
+}
+
+function report(parts: SubscriberParts, stored: readonly Delivery[], { outcome, durationMs }: Committed): void {
+  const { telemetry } = parts;
+  const { commitNumber, committedAtMs } = outcome;
+  for (const [dataset, counts] of Object.entries(outcome.datasets)) {
+    telemetry.recordsSettled({ dataset, ...counts });
+    const { stored: rows, duplicate, quarantined, rejected, replayedMessages: replayed } = counts;
+    const line = { dataset, stored: rows, duplicate, quarantined, rejected, replayed };
+    telemetry.log('batchStored', { ...line, commitNumber, durationMs });
+  }
+  for (const { message, publishedAtMs } of stored) {
+    const seconds = Math.max(0, (committedAtMs - publishedAtMs) / 1000);
+    telemetry.becameReadable({ dataset: message.dataset, seconds, rows: message.rowCount });
   }
   parts.onCommit(outcome);
 }

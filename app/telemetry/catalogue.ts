@@ -73,7 +73,7 @@ export type EquationState = (typeof EQUATION_STATES)[number];
 // biome-ignore format: read across
 export const DEPENDENCY_OPERATIONS = {
   bus: {
-    publish: { span: true }, subscribe: { span: true }, snapshot: { span: true }, read: { span: true },
+    publish: { span: true }, snapshot: { span: true }, read: { span: true },
     dead_letters: { span: true }, replay: { span: true }, settled: { span: true }, release: { span: true },
     reconcile: { span: true }, check: { span: false },
   },
@@ -173,7 +173,7 @@ export const METRICS = {
   expectedRecordAge: { ...byDataset, name: 'vigia_expected_record_age_seconds', kind: 'gauge', unit: 's', help: 'Time since the last accepted row of a dataset that expects rows; 0 where none is expected.' },
   expectEvery: { ...byDataset, name: 'vigia_expect_every_seconds', kind: 'gauge', unit: 's', help: 'How often the contract expects a row; 0 where none is expected.' },
   lastCommit: { ...byDataset, name: 'vigia_last_commit_timestamp_seconds', kind: 'gauge', unit: 's', help: 'Unix time of the last commit that touched the dataset; 0 when there was none.' },
-  articlesWithoutText: { ...vigia, name: 'vigia_articles_without_text', kind: 'gauge', unit: 'articles', help: 'Stored articles whose text is empty and that cannot be classified.' },
+  articlesWithoutText: { ...vigia, name: 'vigia_articles_without_text', kind: 'gauge', unit: 'articles', help: 'Stored articles that have no saga because their text is empty or holds no known word.' },
   readersWithoutText: { ...vigia, name: 'vigia_articles_without_text_readers', kind: 'gauge', unit: 'readers', help: 'Readers of those articles.' },
 
   // The loss equation.
@@ -276,7 +276,7 @@ export const LOG_EVENTS = {
   dependencyFailed: { event: 'dependency.failed', level: 'warn', about: 'A call to a dependency failed.', fields: ['dependency', 'operation', 'durationMs', 'error'] },
   breakerChanged: { event: 'breaker.changed', level: 'warn', about: 'A circuit breaker changed its state.', fields: ['dependency', 'state'] },
   sheddingChanged: { event: 'shedding.changed', level: 'warn', about: 'Load shedding began or ended.', fields: ['reason', 'shedding', 'queueTimeMs'] },
-  batchStored: { event: 'subscriber.batch_stored', level: 'debug', about: 'A batch was committed and acknowledged.', fields: ['messages', 'stored', 'duplicate', 'quarantined', 'rejected', 'replayed', 'commitNumber', 'durationMs'] },
+  batchStored: { event: 'subscriber.batch_stored', level: 'debug', about: 'What one commit did to a dataset.', fields: ['dataset', 'stored', 'duplicate', 'quarantined', 'rejected', 'replayed', 'commitNumber', 'durationMs'] },
   batchFailed: { event: 'subscriber.batch_failed', level: 'error', about: 'A batch failed and will be delivered again.', fields: ['messages', 'attempt', 'durationMs', 'error'] },
   messageDeadLettered: { event: 'subscriber.dead_lettered', level: 'warn', about: 'A message went to the dead letters.', fields: ['messageId', 'dataset', 'requestId', 'code', 'attempts', 'records'] },
   sealed: { event: 'bronze.sealed', level: 'debug', about: 'Messages were sealed into bronze files.', fields: ['messages', 'records', 'files', 'bytes', 'durationMs'] },
@@ -290,6 +290,7 @@ export const LOG_EVENTS = {
   samplesLoaded: { event: 'samples.loaded', level: 'info', about: 'Sample data was accepted.', fields: ['dataset', 'records'] },
   samplesRemoved: { event: 'samples.removed', level: 'info', about: 'Sample data was removed.', fields: ['records'] },
   followerDropped: { event: 'websocket.dropped', level: 'info', about: 'A WebSocket follower was dropped.', fields: ['reason', 'keyId'] },
+  warehouseSkipped: { event: 'warehouse.skipped', level: 'warn', about: 'Bronze files of a dataset without a contract were left as they are.', fields: ['dataset', 'files'] },
   requestBroken: { event: 'http.broken', level: 'info', about: 'A connection ended before a request could be read.', fields: ['code'] },
 } as const satisfies Record<string, LogEventDefinition>;
 export type LogEvent = keyof typeof LOG_EVENTS;

@@ -1,4 +1,5 @@
 /** What is told of messages and of calls to what the service depends on: rate, errors, duration, and a span. */
+import { AppError } from '../errors.ts';
 import {
   BREAKER_STATES,
   DEPENDENCY_OPERATIONS,
@@ -11,8 +12,14 @@ import type { Log } from './log.ts';
 import { codeOf } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { BreakerState } from './request-telemetry.ts';
-import { tracing } from './span-export.ts';
-import { dependencySpan, type PublishedBatch, processSpan, publishSpan, type TracedDelivery } from './tracing.ts';
+import {
+  currentSpan,
+  dependencySpan,
+  type PublishedBatch,
+  processSpan,
+  publishSpan,
+  type TracedDelivery,
+} from './tracing.ts';
 
 export interface MessageTelemetry {
   /** `run` publishes with these attributes on every message: they carry the trace to the subscriber. */
@@ -36,7 +43,11 @@ export function messageTelemetry({ metrics, log, system }: Parts): MessageTeleme
   zeroDependencies(metrics);
   return {
     publishing: async (batch, run) => {
-      const finished = watch(metrics, { dependency: 'bus', operation: 'publish' });
+      const startedAt = performance.now();
+      const finished = (outcome: 'ok' | 'error'): void => {
+        const call = { dependency: 'bus', operation: 'publish' } as const;
+        observeCall(metrics, call, { outcome, seconds: secondsSince(startedAt) });
+      };
       const sent = (error_type: string) =>
         metrics.add('sentMessages', { dataset: batch.dataset, error_type }, batch.messages);
       try {
@@ -72,13 +83,16 @@ export function messageTelemetry({ metrics, log, system }: Parts): MessageTeleme
       }
     },
     dependency: async (call, run) => {
-      const finished = watch(metrics, call);
+      const startedAt = performance.now();
       try {
-        const result = await (tracing.enabled && hasSpan(call) ? dependencySpan(call, run) : run());
-        finished('ok');
+        const result = await (hasSpan(call) ? dependencySpan(call, run) : run());
+        observeCall(metrics, call, { outcome: 'ok', seconds: secondsSince(startedAt) });
         return result;
       } catch (error) {
-        finished('error');
+        const seconds = secondsSince(startedAt);
+        const failed = !isCallersFault(error);
+        observeCall(metrics, call, { outcome: failed ? 'error' : 'ok', seconds });
+        if (failed) log.write('dependencyFailed', { ...call, durationMs: Math.round(seconds * 1000), error });
         throw error;
       }
     },
@@ -94,15 +108,23 @@ interface Call {
   readonly operation: string;
 }
 
-function watch(metrics: Metrics, { dependency, operation }: Call): (outcome: 'ok' | 'error') => void {
-  const startedAt = performance.now();
-  return (outcome) =>
-    metrics.observe('dependencyDuration', { dependency, operation, outcome }, secondsSince(startedAt));
+function observeCall(
+  metrics: Metrics,
+  { dependency, operation }: Call,
+  { outcome, seconds }: { readonly outcome: 'ok' | 'error'; readonly seconds: number },
+): void {
+  metrics.observe('dependencyDuration', { dependency, operation, outcome }, seconds);
 }
 
+/** The dependency answered, and what was asked was wrong. */
+function isCallersFault(error: unknown): boolean {
+  return error instanceof AppError && error.status < 500;
+}
+
+/** Only inside a trace: what the service asks itself every few seconds would be most of the traces and tell nothing. */
 function hasSpan({ dependency, operation }: Call): boolean {
   const operations: Readonly<Record<string, { readonly span: boolean }>> = DEPENDENCY_OPERATIONS[dependency];
-  return operations[operation]?.span === true;
+  return operations[operation]?.span === true && currentSpan() !== undefined;
 }
 
 function zeroDependencies(metrics: Metrics): void {

@@ -33,6 +33,7 @@ export interface DeadRecords {
   readonly rows: number;
   readonly messageId: string;
   readonly attempts?: number;
+  /** Empty: another publisher's. */
   readonly requestId?: string;
 }
 
@@ -43,6 +44,7 @@ export interface RecordTelemetry {
   recordsSettled(outcome: SettledRecords): void;
   /** `rows` of one message, readable `seconds` after acceptance. */
   becameReadable(message: { readonly dataset: string; readonly seconds: number; readonly rows?: number }): void;
+  /** When it is durable there. */
   deadLettered(message: DeadRecords): void;
   deadLettersReplayed(replay: {
     readonly messages: number;
@@ -113,7 +115,10 @@ export function recordTelemetry(parts: Parts): RecordTelemetry {
       metrics.set('expectEvery', { dataset }, expectEverySeconds ?? 0);
       if (expectEverySeconds !== undefined) expectation.expected(dataset);
     },
-    lastRecord: ({ dataset, atMs }) => expectation.seen(dataset, atMs),
+    lastRecord: ({ dataset, atMs }) => {
+      expectation.seen(dataset, atMs);
+      metrics.set('lastCommit', { dataset }, atMs / 1000);
+    },
     ...lookTelemetry(parts),
     ...custodyTelemetry(parts),
   };

@@ -45,7 +45,7 @@ export interface ServiceTelemetry {
   /** The process is about to end: the line is written before this returns. */
   failed(why: { readonly reason: string; readonly error: unknown }): void;
   warehouseBroken(why: { readonly error: unknown; readonly file?: string }): void;
-  observationFailed(why: { readonly error: unknown }): void;
+  observationFailed(why: { readonly error: unknown; readonly look?: string }): void;
   samplesLoaded(what: { readonly rows: number; readonly dataset?: string }): void;
   /** Everything else that is only a line: the catalogue says which fields it may carry. */
   log<E extends LogEvent>(event: E, fields: LogFields<E>): void;
@@ -128,9 +128,9 @@ function lifeTelemetry({ metrics, log, now, startedAtMs }: Parts) {
       log.destination.flushSync();
     },
     warehouseBroken: ({ error, file }) => log.write('warehouseBroken', { error, file }),
-    observationFailed: ({ error }) => {
+    observationFailed: ({ error, look = 'watcher' }) => {
       metrics.add('sampleFailures', {});
-      log.write('sampleFailed', { sample: 'observer', error });
+      log.write('sampleFailed', { sample: look, error });
     },
     samplesLoaded: ({ rows, dataset }) => log.write('samplesLoaded', { records: rows, dataset }),
   } satisfies Partial<ServiceTelemetry>;
