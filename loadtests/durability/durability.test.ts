@@ -91,7 +91,7 @@ describe('durability seen from outside', function () {
     const failing = async (fault: Omit<Fault, 'path'>, file: string) => {
       const first = await startService({ dataDir, env: ENV });
       first.kill('SIGTERM');
-      await first.ended;
+      assert.equal((await first.ended).code, 0, first.output());
       const service = await startFailing({ dataDir, env: ENV, fault: { ...fault, path: join(dataDir, file) } });
       started.push(service);
       return service;
