@@ -11,9 +11,10 @@ import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { AppError } from '../errors.ts';
 import { type DuckdbSession, literal, type Sql } from './duckdb-session.ts';
 import type { SealableMessage } from './warehouse.ts';
-import { readBodiesAsText, withWorkFile } from './work-file.ts';
+import { readBodiesAsText, readRejects, withWorkFile } from './work-file.ts';
 
 export const AUDIT_FOLDER = '_audit';
 export const TOMBSTONE_FOLDER = '_tombstones';
@@ -105,6 +106,7 @@ export class Bronze {
       data,
     }));
     return withWorkFile({ dir: this.#options.workDir, lines }, async (file) => {
+      await requireEnvelopes(sql, { read: readRejects(file), expected: messages.length });
       await sql.run(`CREATE OR REPLACE TEMP TABLE sealing AS ${sealedRows(readBodiesAsText(file))}`);
       const days = await sql.rows(
         `SELECT dataset, strftime(received_at, '%Y-%m-%d') AS day, count(DISTINCT message_id)::DOUBLE AS messages,
@@ -147,6 +149,20 @@ export class Bronze {
     await syncFile(dirname(path));
     return { hash, path, bytes: size, rows: Number(counted?.rows) };
   }
+}
+
+/** Other JSON than an envelope's would be read as a message without id, and be gone from the truth without a word. */
+async function requireEnvelopes(
+  sql: Sql,
+  { read, expected }: { readonly read: string; readonly expected: number },
+): Promise<void> {
+  const [found] = await sql.rows(`SELECT count(DISTINCT e."messageId")::DOUBLE AS messages FROM ${read}`);
+  if (found?.messages === expected) return;
+  throw new AppError({
+    code: 'WAREHOUSE_UNAVAILABLE',
+    publicMessage: 'WAREHOUSE_UNAVAILABLE: messages cannot be sealed.',
+    detail: `${expected} messages to seal, ${String(found?.messages)} of them are envelopes`,
+  });
 }
 
 const NO_MESSAGES = { messages: 0, firstSettleOrder: 0, lastSettleOrder: 0, lastOrdinal: 0 } as const;

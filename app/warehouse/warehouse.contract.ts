@@ -467,6 +467,16 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
       assert.deepEqual(await warehouse.seal([]), { files: 0, rows: 0, bytes: 0 });
     });
 
+    it('refuses to seal what is not an envelope, rather than to lose it', async () => {
+      const [sealed] = sealable([message({ rows: [order('a')] })]);
+      assert.ok(sealed !== undefined);
+      for (const data of ['{"order_id":"a"}', '{"order_id":"a"}\n{"order_id":"b"}', 'nonsense']) {
+        await assert.rejects(warehouse.seal([{ ...sealed, data: Buffer.from(data) }]), {
+          code: 'WAREHOUSE_UNAVAILABLE',
+        });
+      }
+    });
+
     it('refuses a dataset it has no contract for', async () => {
       await assert.rejects(warehouse.aggregate({ ...COUNT, dataset: 'nothing' }, BUDGET), { code: 'DATASET_UNKNOWN' });
     });
