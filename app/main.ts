@@ -249,16 +249,20 @@ async function stop({
   lock,
   telemetry,
 }: Stoppable): Promise<void> {
-  // Shares of the deadline: requests, then deliveries; sealing, stores and telemetry have the rest.
+  const deadlineMs = performance.now() + config.STOP_TIMEOUT_MS;
+  // Shares of the deadline: requests, then deliveries; sealing, the last scrape, stores and telemetry have the rest.
   const requestsMs = config.STOP_TIMEOUT_MS * 0.4;
   const deliveriesMs = config.STOP_TIMEOUT_MS * 0.25;
+  const storesMs = config.STOP_TIMEOUT_MS * 0.1;
   const telemetryMs = config.STOP_TIMEOUT_MS * 0.15;
   telemetry.stopping({ reason });
   await api.close({ timeoutMs: requestsMs });
   await subscription.drain({ timeoutMs: deliveriesMs });
   for (const watcher of watchers) await watcher.stop();
   await sealer.stop();
-  if (config.SCRAPE_WAIT_MS > 0) await metrics.nextScrape({ timeoutMs: config.SCRAPE_WAIT_MS });
+  // What was counted since the scrape before would be lost with the process.
+  const scrapeMs = Math.min(config.SCRAPE_WAIT_MS, deadlineMs - performance.now() - storesMs - telemetryMs);
+  if (scrapeMs > 0) await metrics.nextScrape({ timeoutMs: scrapeMs });
   await metrics.close();
   await stores.warehouse.close();
   await stores.bus.close();

@@ -88,7 +88,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     ...requestTelemetry({ metrics, log, routes }),
     ...messageTelemetry({ metrics, log, system }),
     ...recordTelemetry({ metrics, log, now, onScrape }),
-    ...lifeTelemetry(parts),
+    ...lifeTelemetry({ ...parts, build: buildLabels(options), announce: announcement(options) }),
     selfCheck,
     log: (event, fields) => log.write(event, fields),
     onScrape,
@@ -96,6 +96,13 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     render: () => metrics.render(),
     shutdown: ({ timeoutMs }) => shutdown(log, timeoutMs),
   };
+}
+
+/** For a person: on a terminal, and where the line itself goes to a file or is below the level. Silent means silent. */
+function announcement({ logLevel, logFile }: TelemetryOptions): (text: string) => void {
+  const onStandardOutput = logFile === '' && ['trace', 'debug', 'info'].includes(logLevel);
+  if (logLevel === 'silent' || (onStandardOutput && !process.stdout.isTTY)) return () => undefined;
+  return (text) => void process.stdout.write(text);
 }
 
 function buildLabels({ version, role = 'all' }: TelemetryOptions) {
@@ -107,11 +114,26 @@ function buildLabels({ version, role = 'all' }: TelemetryOptions) {
   };
 }
 
-function lifeTelemetry({ metrics, log, now, startedAtMs }: Parts) {
+interface LifeParts extends Parts {
+  readonly build: ReturnType<typeof buildLabels>;
+  readonly announce: (text: string) => void;
+}
+
+/** The start-up line is waited for by whoever started the process. */
+const START_LINE_TIMEOUT_MS = 1000;
+
+function lifeTelemetry({ metrics, log, now, startedAtMs, build, announce }: LifeParts) {
   let stoppingAtMs = startedAtMs;
   return {
-    started: ({ url, docs, metrics: metricsUrl, dataDir }) =>
-      log.write('serviceStarted', { url, docsUrl: docs, metricsUrl, dataDir, startMs: now() - startedAtMs }),
+    started: ({ url, docs, metrics: metricsUrl, dataDir }) => {
+      const startMs = now() - startedAtMs;
+      log.write('serviceStarted', { ...build, url, docsUrl: docs, metricsUrl, dataDir, startMs });
+      void log.destination
+        .flush(START_LINE_TIMEOUT_MS)
+        .then(() =>
+          announce(`Vigía serves ${url}\n  docs    ${docs}\n  metrics ${metricsUrl}\n  data    ${dataDir}\n`),
+        );
+    },
     readiness: ({ ready, reason }) => {
       metrics.set('ready', {}, ready ? 1 : 0);
       if (ready) log.write('serviceReady', { startMs: now() - startedAtMs });
