@@ -249,6 +249,21 @@ describe('compileAggregate', () => {
     assert.deepEqual(data, [{ count: 2 }]);
   });
 
+  it('pays for the choice of an estimate only where the table holds more rows than the cap', () => {
+    const query: AggregateQuery = { ...question, measures: [{ fn: 'p95', field: 'sum_order' }] };
+    const { sql, hidden } = compileAggregate(query, everyType, duckdbDialect, { percentileRowsMax: 'never reached' });
+    assert.equal(
+      sql,
+      `WITH grouped AS (SELECT quantile_cont("sum_order", 0.95) AS "p95_sum_order"
+FROM "silver"."every_type")
+SELECT "p95_sum_order"
+FROM grouped
+LIMIT ${question.limit + 1}`,
+    );
+    assert.equal(hidden, undefined);
+    assert.match(compileAggregate(query, everyType, duckdbDialect, { percentileRowsMax: 1 }).sql, /approx_quantile/);
+  });
+
   it('bounds the partition column with the event time, orders totally and asks for one row more', () => {
     const query: AggregateQuery = {
       ...question,

@@ -7,7 +7,8 @@
  *
  * Percentiles are exact up to `percentileRowsMax` matching rows, because an exact one holds every value in memory. How
  * many match is counted in the same statement: the same snapshot, no second round trip, and a count reads only the
- * filtered columns. The choice is one boolean for all rows, so only one of the two aggregates ever sees a value.
+ * filtered columns. The choice is one boolean for all rows, so only one of the two aggregates ever sees a value. Where
+ * the table as a whole is known to hold no more, the caller says so and none of this is in the statement.
  */
 import type { Contract } from '../datasets/contract.ts';
 import {
@@ -49,7 +50,7 @@ export function compileAggregate(
   query: AggregateQuery,
   contract: Contract,
   dialect: Dialect,
-  { percentileRowsMax }: { readonly percentileRowsMax: number },
+  { percentileRowsMax }: { readonly percentileRowsMax: number | 'never reached' },
 ): CompiledQuery {
   const resolved = resolveAggregate(query, contract);
   const parameters = new QueryParameters(dialect);
@@ -59,17 +60,20 @@ export function compileAggregate(
     ...commitCondition(query, dialect, parameters),
   ])}`;
   const buckets = resolved.dimensions.map((dimension) => bucketOf(dimension, resolved, dialect, parameters));
+  const capped = asksPercentile(query) && percentileRowsMax !== 'never reached';
   const inner = [
     ...resolved.dimensions.map((dimension, index) => `${buckets[index]?.key} AS ${dialect.identifier(dimension.name)}`),
-    ...resolved.measures.map((measure) => `${measureSql(measure, dialect)} AS ${dialect.identifier(measure.name)}`),
+    ...resolved.measures.map(
+      (measure) =>
+        `${measureSql(measure, dialect, capped ? OVER_CAP : undefined)} AS ${dialect.identifier(measure.name)}`,
+    ),
   ];
   const outer = [
     ...resolved.dimensions.map((dimension, index) => startSql(dimension, buckets[index], dialect)),
     ...resolved.measures.map((measure) => dialect.identifier(measure.name)),
   ];
-  const percentiles = resolved.measures.some(({ fn }) => fn in FRACTIONS);
   const ctes: string[] = [];
-  if (percentiles) {
+  if (capped) {
     const cap = parameters.add({ kind: 'integer', value: BigInt(percentileRowsMax) });
     ctes.push(`matching AS (SELECT COUNT(*) > ${cap} AS over_cap ${source})`);
     outer.push(`${OVER_CAP} AS ${dialect.identifier(APPROXIMATE_COLUMN)}`);
@@ -82,8 +86,12 @@ export function compileAggregate(
     sql,
     params: parameters.values,
     columns: resultColumns(resolved),
-    hidden: percentiles ? 'boolean' : undefined,
+    hidden: capped ? 'boolean' : undefined,
   };
+}
+
+export function asksPercentile({ measures }: Pick<AggregateQuery, 'measures'>): boolean {
+  return measures.some(({ fn }) => fn in FRACTIONS);
 }
 
 /** A view's rows have no commit. */
@@ -115,7 +123,7 @@ function startSql({ name }: ResolvedDimension, bucket: Bucketed | undefined, dia
   return start === key ? key : `${start} AS ${key}`;
 }
 
-function measureSql({ fn, field }: ResolvedMeasure, dialect: Dialect): string {
+function measureSql({ fn, field }: ResolvedMeasure, dialect: Dialect, approximate: string | undefined): string {
   if (field === undefined) return 'COUNT(*)';
   const column = dialect.identifier(field.name);
   switch (fn) {
@@ -134,7 +142,7 @@ function measureSql({ fn, field }: ResolvedMeasure, dialect: Dialect): string {
     case 'p50':
     case 'p95':
     case 'p99':
-      return dialect.percentile({ column, field, fraction: FRACTIONS[fn], approximate: OVER_CAP });
+      return dialect.percentile({ column, field, fraction: FRACTIONS[fn], approximate });
     case 'distinct':
       return dialect.distinct(column);
   }

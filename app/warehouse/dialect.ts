@@ -34,15 +34,15 @@ export interface Dialect {
   /** Exact, NULLs not counted. */
   distinct(column: string): string;
   /**
-   * The continuous percentile (linear between the two nearest values): exact unless `approximate`, a boolean
-   * expression that is the same for all rows, holds; then an estimate in bounded memory. Of decimals a decimal with two
+   * The continuous percentile (linear between the two nearest values): exact, unless `approximate` is given, a boolean
+   * expression that is the same for all rows, and holds; then an estimate in bounded memory. Of decimals a decimal with two
    * digits more, so that the median of an even count is exact.
    */
   percentile(options: {
     readonly column: string;
     readonly field: QueryField;
     readonly fraction: number;
-    readonly approximate: string;
+    readonly approximate: string | undefined;
   }): string;
 
   startsWith(column: string, prefix: string): string;

@@ -51,9 +51,11 @@ export const duckdbDialect: Dialect = {
   distinct: (column) => `count(DISTINCT ${column})`,
   percentile: ({ column, field, fraction, approximate }) => {
     const operand = percentileOperand(column, field);
-    const exact = `quantile_cont(${operand}, ${fraction}) FILTER (WHERE NOT ${approximate})`;
+    const always = `quantile_cont(${operand}, ${fraction})`;
+    const exact = `${always} FILTER (WHERE NOT ${approximate})`;
     const estimate = `approx_quantile(${field.kind === 'decimal' ? operand : `CAST(${column} AS DOUBLE)`}, ${fraction}) FILTER (WHERE ${approximate})`;
-    const percentile = `CASE WHEN ${approximate} THEN ${estimate} ELSE ${exact} END`;
+    const percentile =
+      approximate === undefined ? always : `CASE WHEN ${approximate} THEN ${estimate} ELSE ${exact} END`;
     return field.field.type === 'decimal'
       ? `round(${percentile}, ${field.field.scale + PERCENTILE_DIGITS})`
       : percentile;

@@ -1,10 +1,11 @@
 /** The two reads of the Warehouse interface on DuckDB: compile, run within the budget, shape. Versions are the caller's. */
 import type { Contract, RowValue } from '../datasets/contract.ts';
-import { compileAggregate } from './compile-aggregate.ts';
+import { asksPercentile, compileAggregate } from './compile-aggregate.ts';
 import type { CompiledQuery } from './compiled-query.ts';
 import { compileRecords } from './compile-records.ts';
 import { duckdbDialect, duckdbParameter } from './duckdb-dialect.ts';
 import type { DuckdbReaders } from './duckdb-readers.ts';
+import { silverTable } from './duckdb-schema.ts';
 import { type AnsweredRow, answerRow, answerValue } from './duckdb-values.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
 import { parameterError } from './query-value.ts';
@@ -22,13 +23,36 @@ export async function readAggregate(
   readers: DuckdbReaders,
   { query, contract, budget, percentileRowsMax }: AggregateOptions,
 ): Promise<Omit<AggregateResult, 'version'>> {
-  const compiled = compileAggregate(query, contract, duckdbDialect, { percentileRowsMax });
+  const small = asksPercentile(query) && (await isSmall(readers, { query, contract, budget, percentileRowsMax }));
+  const compiled = compileAggregate(query, contract, duckdbDialect, {
+    percentileRowsMax: small ? 'never reached' : percentileRowsMax,
+  });
   const rows = await readRows(readers, { compiled, limit: query.limit, budget });
   return {
     data: rows.slice(0, query.limit).map(({ row }) => row),
     truncated: rows.length > query.limit,
     approximate: rows[0]?.hidden === true,
   };
+}
+
+/**
+ * Holds the whole table no more rows than a percentile may be exact over? Its count is kept by the database (under a
+ * millisecond), while choosing inside the statement costs a quarter more. Rows that come meanwhile go over the cap by a
+ * batch at most. A view's count is not kept.
+ */
+async function isSmall(
+  readers: DuckdbReaders,
+  { query, contract, budget, percentileRowsMax }: AggregateOptions,
+): Promise<boolean> {
+  if (query.model !== undefined) return false;
+  const sql = `SELECT count(*)::DOUBLE FROM ${silverTable(contract.name)}`;
+  const { rows } = await readers.read({
+    sql,
+    params: [],
+    budget: { timeoutMs: budget.timeoutMs, rowsMax: 1 },
+    shape: ([count]) => count,
+  });
+  return Number(rows[0]) <= percentileRowsMax;
 }
 
 interface RecordsOptions {
