@@ -106,10 +106,10 @@ async function report(results: readonly Result[], rounds: number): Promise<void>
     '',
     table(results),
   ].join('\n');
-  const marked = /(<!-- bench:begin -->\n)[\s\S]*(\n<!-- bench:end -->)/;
+  const marked = /(<!-- bench:begin -->\n)[\s\S]*(<!-- bench:end -->)/;
   if (!marked.test(text)) throw new Error(`${REPORT} has lost its marks.`);
   await writeFile(
     REPORT,
-    text.replace(marked, (_, begin: string, end: string) => `${begin}${block}${end}`),
+    text.replace(marked, (_, begin: string, end: string) => `${begin}${block}\n${end}`),
   );
 }
