@@ -7,10 +7,10 @@ export type Dying =
 /** Where the service kills itself, and at which passing at most: late enough to have a past, and always reached. */
 export const FAULT_POINTS = [
   { name: 'after-publish', passingsMax: 40 },
-  { name: 'before-commit', passingsMax: 8 },
-  { name: 'after-commit-before-ack', passingsMax: 8 },
+  { name: 'before-commit', passingsMax: 4 },
+  { name: 'after-commit-before-ack', passingsMax: 4 },
   { name: 'while-sealing', passingsMax: 3 },
-  { name: 'after-commit', passingsMax: 8 },
+  { name: 'after-commit', passingsMax: 4 },
   { name: 'before-idempotency-answer', passingsMax: 10 },
   { name: 'after-idempotency-answer', passingsMax: 10 },
 ] as const;

@@ -14,8 +14,8 @@ import type { Dying } from './dying.ts';
 import { type Dataset, makeOperation, type Operation } from './numbered.ts';
 
 const SENDERS = 4;
-/** A named point is passed within milliseconds; when it is not, the process is killed after this. */
-const POINT_TIMEOUT_MS = 5_000;
+/** A named point is passed within a second or so; when it is not, the process is killed after this. */
+const POINT_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 const UNAVAILABLE = 503;
 const ENV = {
