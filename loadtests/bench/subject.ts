@@ -16,7 +16,7 @@ import { flightText, ndjsonOf, Numbers } from './records.ts';
  */
 export const CONNECTIONS = 256;
 /** Few, because each holds 500 rows. */
-export const BULK_CONNECTIONS = 8;
+const BULK_CONNECTIONS = 8;
 export const BULK_ROWS = 500;
 /** The bound of the issue: what was accepted is stored this long after the load has stopped. */
 const DRAIN_MS_MAX = 5_000;
