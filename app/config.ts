@@ -72,7 +72,6 @@ export const SETTINGS = {
   ROWS_PER_REQUEST_MAX: setting(10_000, 'rows', 'Rows in one request.', integer(1, 1_000_000)),
   JSON_DEPTH_MAX: setting(32, 'levels', 'Nesting of a JSON record.', integer(1, 1000)),
   REJECT_BYTES_MAX: setting(64 * KIB, 'bytes', 'How much of a rejected row is kept.', integer(256, MIB)),
-  REJECTS_ANSWERED_MAX: setting(100, 'rows', 'Verdicts in one answer; the rest are in the receipt.', integer(1, 10_000)),
   MESSAGE_ROWS_MAX: setting(500, 'rows', 'A bus message closes at this many rows and rejects.', integer(1, 10_000)),
   MESSAGE_BYTES_MAX: setting(256 * KIB, 'bytes', 'A bus message closes at this size.', integer(KIB, 8 * MIB)),
   BODY_TIMEOUT_MS: setting(30_000, 'ms', 'How long a body may take to arrive.', integer(100, 600 * SECOND_MS)),
@@ -81,7 +80,6 @@ export const SETTINGS = {
 
   RATE_LIMIT_PER_SECOND: setting(20_000, 'requests/s', 'For each API key, in each instance.', integer(1, 1_000_000)),
   AUTH_FAILURES_PER_MINUTE: setting(30, 'failures/min', 'Failed authentications from one address; then 429.', integer(1, 100_000)),
-  KEY_CACHE_MS: setting(2_000, 'ms', 'How long a revoked key may still be taken.', integer(0, 10 * SECOND_MS)),
   QUEUE_TIME_TARGET_MS: setting(100, 'ms', 'Event-loop queueing above this for QUEUE_TIME_WINDOW_MS sheds load.', integer(5, 10 * SECOND_MS)),
   QUEUE_TIME_WINDOW_MS: setting(500, 'ms', 'How long queueing must stay above its target.', integer(50, 60 * SECOND_MS)),
 

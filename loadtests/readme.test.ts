@@ -13,7 +13,7 @@ const START_MS = 5_000;
 const TICKS_PER_SECOND = 100;
 
 /** A reader's second of waiting is longer than either. */
-const NO_WAITING = { KEY_CACHE_MS: '0', CACHE_AGE_MAX_MS: '0' };
+const NO_WAITING = { CACHE_AGE_MAX_MS: '0' };
 
 /** A reader waits a second until what was sent is readable; here it is until nothing is in flight. */
 const PRELUDE = `sleep() {

@@ -52,18 +52,18 @@ export class Gate {
     this.#failures = new RateLimiterMemory({ points: config.AUTH_FAILURES_PER_MINUTE, duration: 60 });
   }
 
-  /** Judges host, origin, address, key, scope and rate, in this order; throws AppError. */
+  /** Judges host, origin, address, key, rate and scope, in this order; throws AppError. */
   async admit(request: Visitor, access: Access): Promise<Caller> {
     this.checkSource(request);
     if (access === 'open') return NOBODY;
     const caller = (await this.#state.keyEverMade()) ? await this.#authenticate(request) : anonymous(request);
+    await this.#limitRate(caller);
     if (access !== 'any' && !allows(caller, access)) {
       throw new AppError({
         code: 'SCOPE_MISSING',
         publicMessage: `SCOPE_MISSING: this needs the scope ${access}; the key has ${[...caller.scopes].join(', ') || 'none'}. Use another key, or make one: npm run keys -- add --scope ${access}`,
       });
     }
-    await this.#limitRate(caller);
     return caller;
   }
 
@@ -104,13 +104,16 @@ export class Gate {
   }
 
   async #authenticate(request: Visitor): Promise<Caller> {
+    const header = request.headers.authorization;
+    const caller = header === undefined ? undefined : await this.#callerOf(header);
+    // A valid key is let in whatever its neighbours behind the same address do.
+    if (caller !== undefined) return caller;
     const address = request.ip ?? 'unknown';
     const failed = await this.#failures.get(address);
     if (failed !== null && failed.consumedPoints >= this.#failures.points) {
       this.#telemetry.shed({ reason: 'auth_failures' });
       throw tooManyFailures(failed);
     }
-    const header = request.headers.authorization;
     if (header === undefined) {
       throw new AppError({
         code: 'KEY_MISSING',
@@ -118,8 +121,6 @@ export class Gate {
           'KEY_MISSING: send "Authorization: Bearer vg_…". An operator makes keys with npm run keys -- add --scope read',
       });
     }
-    const caller = await this.#callerOf(header);
-    if (caller !== undefined) return caller;
     await this.#failures.penalty(address);
     throw new AppError({
       code: 'KEY_INVALID',

@@ -34,8 +34,8 @@ const quarantineQuery = z.object({
 const deadLetterQuery = z.object({
   dataset: z.string().optional().describe('Only this dataset.'),
   code: z.string().optional().describe('Only this reason, for instance MESSAGE_MALFORMED.'),
-  from: instant.optional().describe('Published at or after.'),
-  to: instant.optional().describe('Published before.'),
+  from: instant.optional().describe('Given up at or after.'),
+  to: instant.optional().describe('Given up before.'),
   ...pageParameters,
 });
 const auditQuery = z.object({
@@ -240,32 +240,37 @@ async function getDeadLetters({ bus }: CustodyRouteParts, exchange: Exchange): P
 async function replay({ bus, warehouse, telemetry, now }: CustodyRouteParts, exchange: Exchange): Promise<void> {
   parseQuery(z.object({}), exchange.query);
   const { dryRun, ...filter } = await readJsonBody(exchange.request, replayBody);
-  const startedAt = new Date(now()).toISOString();
-  const replayed = await bus.replay({ filter: filterOf(filter), limit: REPLAY_MESSAGES_MAX, dryRun });
-  if (!dryRun) {
-    telemetry.deadLettersReplayed({ ...replayed, keyId: exchange.caller.keyId, requestId: exchange.requestId });
-    const endedAt = new Date(now()).toISOString();
-    await warehouse.writeAudit({
-      at: endedAt,
-      step: 'replay',
-      actor: exchange.caller.keyId,
-      dataset: filter.dataset ?? '*',
-      source: 'dead letters',
-      target: 'bus',
-      startedAt,
-      endedAt,
-      read: replayed.rows,
-      stored: 0,
-      rejected: 0,
-      outcome: 'ok',
-      error: '',
-    });
+  checkFilter(exchange.caller, filter.dataset);
+  const options = { filter: filterOf(filter), limit: REPLAY_MESSAGES_MAX };
+  if (dryRun) {
+    sendJson(exchange, 200, { ...(await bus.replay({ ...options, dryRun })), dryRun });
+    return;
   }
+  const actor = exchange.caller.keyId;
+  const startedAt = new Date(now()).toISOString();
+  const audit = {
+    actor,
+    dataset: filter.dataset ?? '*',
+    source: 'dead letters',
+    target: 'bus',
+    startedAt,
+    stored: 0,
+    rejected: 0,
+    outcome: 'ok',
+    error: '',
+  } as const;
+  // The intent is written first: nothing goes back unaudited, whatever fails in between.
+  await warehouse.writeAudit({ ...audit, at: startedAt, endedAt: startedAt, step: 'replay.asked', read: 0 });
+  const replayed = await bus.replay({ ...options, dryRun });
+  telemetry.deadLettersReplayed({ ...replayed, keyId: actor, requestId: exchange.requestId });
+  const endedAt = new Date(now()).toISOString();
+  await warehouse.writeAudit({ ...audit, at: endedAt, endedAt, step: 'replay', read: replayed.rows });
   sendJson(exchange, 200, { ...replayed, dryRun });
 }
 
 async function getAudit({ warehouse }: CustodyRouteParts, exchange: Exchange): Promise<void> {
   const { limit, cursor, dataset, step } = parseQuery(auditQuery, exchange.query);
+  checkFilter(exchange.caller, dataset);
   checkCursor(cursor, HEX_ID);
   const found = await warehouse.audit({
     ...(dataset === undefined ? {} : { dataset }),

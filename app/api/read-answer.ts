@@ -89,7 +89,8 @@ export class ReadAnswers {
       sizeCalculation: (answer) => answer.body.length + 512,
     });
     this.#breaker = circuitBreaker(
-      handleWhen((error) => isOutage(error)),
+      // A slow question says nothing about the next one: only what cannot answer at all opens the breaker.
+      handleWhen((error) => error instanceof AppError && error.code === 'WAREHOUSE_UNAVAILABLE'),
       {
         halfOpenAfter: BREAKER_OPEN_MS,
         breaker: new ConsecutiveBreaker(BREAKER_FAILURES),
@@ -146,6 +147,8 @@ export class ReadAnswers {
   #readOnce(question: string, plan: ReadPlan, currentEtag: string): Promise<CachedAnswer> {
     const running = this.#running.get(currentEtag);
     if (running !== undefined) return running;
+    // Age counts from the question: the rows are at least as new as that.
+    const readAtMs = this.#now();
     const reading = this.#breaker
       .execute(() => plan.run())
       .then((result) => {
@@ -153,14 +156,21 @@ export class ReadAnswers {
           etag: etagOf(question, result.version),
           body: Buffer.from(result.body),
           headers: result.headers,
-          readAtMs: this.#now(),
+          readAtMs,
         };
-        if (this.#config.CACHE_BYTES_MAX > 0) this.#cache.set(question, answer);
+        this.#keep(question, answer);
         return answer;
       })
       .finally(() => this.#running.delete(currentEtag));
     this.#running.set(currentEtag, reading);
     return reading;
+  }
+
+  /** A read that took long never replaces one that began after it. */
+  #keep(question: string, answer: CachedAnswer): void {
+    const other = this.#cache.peek(question);
+    if (this.#config.CACHE_BYTES_MAX === 0 || (other !== undefined && other.readAtMs > answer.readAtMs)) return;
+    this.#cache.set(question, answer);
   }
 
   #age(cached: CachedAnswer): number {

@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
 import { type ReceiptFacts, readReceiptId } from '../record/receipt-id.ts';
 import type { RowOutcome, Warehouse } from '../warehouse/warehouse.ts';
-import { allows } from './access.ts';
+import { allows, checkDataset } from './access.ts';
 import { type Receipt, receiptSchema } from './ingest.ts';
 import { pageParameters, parseQuery, sendJson } from './json-answer.ts';
 import type { Exchange, Route } from './route.ts';
@@ -50,7 +50,14 @@ export function receiptRoutes(parts: ReceiptRouteParts): readonly Route[] {
         'Counts by state, and the rows that are not stored. Only for the key that made the request, or admin.',
       query,
       answers: { 200: { description: 'The receipt as it stands now.', schema: answerSchema } },
-      errors: ['RECEIPT_INVALID', 'RECEIPT_GONE', 'PARAMETER_UNKNOWN', 'PARAMETER_INVALID', 'WAREHOUSE_UNAVAILABLE'],
+      errors: [
+        'RECEIPT_INVALID',
+        'DATASET_FORBIDDEN',
+        'RECEIPT_GONE',
+        'PARAMETER_UNKNOWN',
+        'PARAMETER_INVALID',
+        'WAREHOUSE_UNAVAILABLE',
+      ],
       handle: (exchange) => getReceipt(parts, exchange),
     },
   ];
@@ -79,6 +86,7 @@ async function getReceipt(parts: ReceiptRouteParts, exchange: Exchange): Promise
 
 /** A key sees its own receipts; whose a foreign one is, is not told. */
 function checkOwner({ caller }: Exchange, facts: ReceiptFacts): void {
+  checkDataset(caller, facts.dataset);
   if (facts.apiKeyId === caller.keyId || allows(caller, 'admin')) return;
   throw new AppError({
     code: 'RECEIPT_INVALID',

@@ -166,11 +166,12 @@ export class StatusFeed {
   }
 
   async #admit(request: IncomingMessage): Promise<Reader> {
-    const url = new URL(request.url ?? '/', 'http://localhost');
-    if (url.pathname !== PATH) {
+    this.#parts.gate.checkOrigin(request);
+    const target = request.url ?? '/';
+    const url = URL.canParse(target, 'http://localhost') ? new URL(target, 'http://localhost') : undefined;
+    if (url?.pathname !== PATH) {
       throw new AppError({ code: 'ROUTE_UNKNOWN', publicMessage: `ROUTE_UNKNOWN: the only WebSocket is ${PATH}.` });
     }
-    this.#parts.gate.checkOrigin(request);
     await this.#parts.gate.checkAddress(request);
     if (!(await this.#parts.state.keyEverMade())) return {};
     const ticket = url.searchParams.get('ticket');

@@ -13,7 +13,7 @@ describe('npm run keys', () => {
   before(async function () {
     this.timeout(30_000);
     dataDir = await mkdtemp(join(tmpdir(), 'vigia-keys-'));
-    const settings = { PORT: '0', METRICS_PORT: '0', SAMPLE_DATA: 'off', LOG_LEVEL: 'silent', KEY_CACHE_MS: '0' };
+    const settings = { PORT: '0', METRICS_PORT: '0', SAMPLE_DATA: 'off', LOG_LEVEL: 'silent' };
     service = await openService(readConfig({ ...settings, DATA_DIR: dataDir }));
   });
 

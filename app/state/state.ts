@@ -2,7 +2,7 @@
  * The small durable facts that are neither messages nor rows: who may come in, which answers were given.
  *
  * Every method that writes resolves when the write is durable. Other processes (the key command) may write to the
- * same store while the service runs; a read sees their writes within KEY_CACHE_MS at the latest.
+ * same store while the service runs; a read sees their writes at once.
  */
 
 export type Scope = 'read' | 'write' | 'quarantine' | 'load' | 'admin';
