@@ -275,17 +275,33 @@ async function stop({
 /** Runs until a signal, or until a store turns out damaged; then a supervisor starts it again. */
 async function run(): Promise<void> {
   const broken = Promise.withResolvers<number>();
-  const service = await openService(readConfig(), { onBroken: () => broken.resolve(EXIT_FAILED) });
+  // Listened for from the first moment: a signal during the start ends in an orderly stop too.
   const signalled = new Promise<{ readonly reason: string; readonly code: number }>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const)
-      process.once(signal, () => resolve({ reason: signal, code: 0 }));
+    // Not once: npm passes on the Ctrl-C that the terminal has already sent, and the second must not cut the drain off.
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve({ reason: signal, code: 0 }));
   });
+  const config = readConfig();
+  const service = await openService(config, { onBroken: () => broken.resolve(EXIT_FAILED) });
   const { reason, code } = await Promise.race([
     signalled,
     broken.promise.then((exit) => ({ reason: 'a store is broken', code: exit })),
   ]);
+  // A part that never answers must not keep a supervisor from starting the next process.
+  setTimeout(() => {
+    process.stderr.write(`vigia: the stop took longer than ${config.STOP_TIMEOUT_MS} ms (STOP_TIMEOUT_MS); ended.\n`);
+    process.exit(EXIT_FAILED);
+  }, config.STOP_TIMEOUT_MS).unref();
   await service.stop({ reason });
   process.exit(code);
+}
+
+/** Our bug, in the middle of work: where it happened, but not its message, which may quote a record. */
+function crash(error: unknown): never {
+  const frames =
+    error instanceof Error ? (error.stack ?? '').split('\n').filter((line) => line.startsWith('    at ')) : [];
+  const name = error instanceof Error ? error.name : typeof error;
+  process.stderr.write(`vigia: ended by an unexpected ${name}\n${frames.join('\n')}\n`);
+  process.exit(EXIT_FAILED);
 }
 
 function fail(error: unknown): never {
@@ -304,7 +320,7 @@ function failureText(error: unknown): string {
 }
 
 if (import.meta.main) {
-  process.on('uncaughtException', fail);
-  process.on('unhandledRejection', fail);
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
   run().catch(fail);
 }
