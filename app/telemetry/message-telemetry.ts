@@ -66,21 +66,20 @@ export function messageTelemetry({ metrics, log, system }: Parts): MessageTeleme
       const startedAt = performance.now();
       const finished = (error_type: string): void =>
         metrics.observe('processDuration', { error_type }, secondsSince(startedAt));
-      try {
-        const result = await processSpan(system, deliveries, run);
-        finished('');
-        return result;
-      } catch (error) {
-        finished(errorTypeOf(error));
-        const attempt = deliveries.reduce((most, one) => Math.max(most, one.attempt), 0);
-        log.write('batchFailed', {
-          messages: deliveries.length,
-          attempt,
-          durationMs: Math.round(performance.now() - startedAt),
-          error,
-        });
-        throw error;
-      }
+      // Inside the span, so that the line carries its trace.
+      return processSpan(system, deliveries, async () => {
+        try {
+          const result = await run();
+          finished('');
+          return result;
+        } catch (error) {
+          finished(errorTypeOf(error));
+          const attempt = deliveries.reduce((most, one) => Math.max(most, one.attempt), 0);
+          const durationMs = Math.round(performance.now() - startedAt);
+          log.write('batchFailed', { messages: deliveries.length, attempt, durationMs, error });
+          throw error;
+        }
+      });
     },
     dependency: async (call, run) => {
       const startedAt = performance.now();

@@ -6,7 +6,7 @@
  * Stripping: instrumentations put the query string, addresses, the user agent and exception messages on spans; each
  * may hold what a caller sent. What is not named here does not leave.
  */
-import type { Context } from '@opentelemetry/api';
+import { type Context, SpanKind } from '@opentelemetry/api';
 import type { ReadableSpan, Span, SpanExporter, SpanProcessor } from '@opentelemetry/sdk-trace';
 
 /** Spans waiting for export. 8192 × about 2 KiB = 16 MiB at worst. */
@@ -70,30 +70,36 @@ const ATTRIBUTES = new Set([
   'http.response.status_code',
   'http.route',
   'url.scheme',
-  'server.address',
-  'server.port',
   'network.protocol.version',
   'error.type',
   'exception.type',
   'sampling.keep',
 ]);
+/** Of what we call. On what we answer they are the Host header, which may hold anything. */
+const CALLED_ATTRIBUTES = new Set(['server.address', 'server.port']);
 const ATTRIBUTE_GROUPS = ['messaging.', 'vigia.'] as const;
 
-function allowed(name: string): boolean {
+function allowed(name: string, { called }: { readonly called: boolean }): boolean {
+  if (CALLED_ATTRIBUTES.has(name)) return called;
   return ATTRIBUTES.has(name) || ATTRIBUTE_GROUPS.some((group) => name.startsWith(group));
 }
 
-function strip(attributes: Record<string, unknown>): void {
-  for (const name in attributes) if (!allowed(name)) delete attributes[name];
+function strip(attributes: Record<string, unknown>, whose = { called: false }): void {
+  for (const name in attributes) if (!allowed(name, whose)) delete attributes[name];
 }
 
 /** In place: the span has ended, nobody else reads it, and a copy would cost as much as the export. */
 function redact(span: ReadableSpan): void {
-  strip(span.attributes);
+  strip(span.attributes, { called: span.kind === SpanKind.CLIENT });
   // A status message and an exception's message are free text; the code and the class stay.
   delete (span.status as { message?: string }).message;
   for (const event of span.events) if (event.attributes !== undefined) strip(event.attributes);
-  for (const link of span.links) if (link.attributes !== undefined) strip(link.attributes);
+  // A caller's tracestate header travels on, but does not leave here: it may hold anything.
+  delete (span.spanContext() as { traceState?: unknown }).traceState;
+  for (const link of span.links) {
+    delete (link.context as { traceState?: unknown }).traceState;
+    if (link.attributes !== undefined) strip(link.attributes);
+  }
 }
 
 type ExportCallback = Parameters<SpanExporter['export']>[1];
