@@ -156,6 +156,10 @@ async function openStores(options: StoreOptions): Promise<Stores> {
     now,
     idempotencyHours: config.IDEMPOTENCY_HOURS,
     processId: process.pid,
+    onFailure: (error) => {
+      telemetry.failed({ reason: 'the state store cannot make anything durable', error });
+      onBroken(error);
+    },
   });
   const bus = await openLmdbBus({
     dir: resolve(dataDir, 'bus'),

@@ -144,4 +144,17 @@ describe('an Idempotency-Key while the disk is full', () => {
       await full.stop();
     }
   });
+
+  it('tells why the request failed, also when the key cannot be released', async () => {
+    const full = await startService({ DISK_FULL_PERCENT: '1' });
+    try {
+      const release = async (): Promise<never> => {
+        throw new Error('the state store is away');
+      };
+      Object.assign(full.service.state, { releaseIdempotency: release });
+      assertProblem(await full.send('flights', flight(1), { headers: { 'idempotency-key': 'k' } }), 'DISK_FULL');
+    } finally {
+      await full.stop();
+    }
+  });
 });

@@ -211,7 +211,8 @@ async function published(
   try {
     return await outcome(parts, exchange, judged, { contract, requestId });
   } catch (error) {
-    await parts.state.releaseIdempotency(scope);
+    // Why the request failed is what the caller has to hear; a release that fails too is in the calls of the state store.
+    await parts.state.releaseIdempotency(scope).catch(() => undefined);
     throw error;
   }
 }

@@ -4,10 +4,11 @@
  * - Every write is one transaction that reads, judges and writes under LMDB's writer lock, which holds across
  *   processes; it resolves after the transaction's fdatasync (no overlapping sync: visible is durable).
  * - Every read takes a new read transaction, so that another process's commit is seen at once.
- * - An idempotency lease names the instance that took it. One service runs on one data folder (lock.ts), so a lease of
- *   another instance belongs to a process that is gone, and is free.
+ * - A live idempotency lease is in memory, so that it ends whatever the disk does. The entry names the instance that
+ *   took it last: one service runs on one data folder (lock.ts), so what another instance took, its process is gone.
  * - A failed commit rejects with STATE_UNAVAILABLE. After an I/O error nothing is written any more and `check`
- *   rejects: a later sync that succeeds would prove nothing (the kernel reports a failed one once).
+ *   rejects: a later sync that succeeds would prove nothing (the kernel reports a failed one once). `onFailure` is
+ *   called, so that the process ends and starts again from what the disk really holds.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { type Database, open, type RootDatabase } from 'lmdb';
@@ -20,13 +21,15 @@ export interface LmdbStateOptions {
   readonly idempotencyHours: number;
   /** Of this process; with a random part it names this instance and no later one with the same pid. */
   readonly processId: number;
+  /** Called once when nothing can be made durable any more; the process has to start again. */
+  readonly onFailure?: (error: AppError) => void;
 }
 
 interface IdempotencyEntry {
   readonly bodyHash: string;
   readonly requestId: string;
   readonly expiresAtMs: number;
-  /** The instance that is working on it. */
+  /** The instance that worked on it last. */
   readonly lease?: string;
   readonly answer?: IdempotentAnswer;
 }
@@ -75,6 +78,9 @@ class LmdbState implements State {
   readonly #now: () => number;
   readonly #keptMs: number;
   readonly #instance: string;
+  readonly #onFailure: (error: AppError) => void;
+  /** Keys of the scopes that are being worked on. */
+  readonly #leases = new Set<string>();
   /** Why nothing is taken any more: broken or closed. */
   #failure: AppError | undefined;
   /** Why nothing can be written any more. */
@@ -87,6 +93,7 @@ class LmdbState implements State {
     this.#now = options.now;
     this.#keptMs = options.idempotencyHours * HOUR_MS;
     this.#instance = `${options.processId}-${randomBytes(8).toString('hex')}`;
+    this.#onFailure = options.onFailure ?? (() => undefined);
     // noSubdir: otherwise a dot in the folder's name makes lmdb take it for a file.
     this.#root = open({ path: options.dir, noSubdir: false, mapSize: MAP_BYTES, maxDbs: 8, overlappingSync: false });
     this.#apiKeys = this.#root.openDB({ name: 'api-keys', encoding: 'json' });
@@ -125,34 +132,40 @@ class LmdbState implements State {
     });
   }
 
-  claimIdempotency(...[scope, claim]: Parameters<State['claimIdempotency']>): Promise<IdempotencyClaim> {
-    const { bodyHash, requestId, nowMs } = claim;
-    return this.#write((): IdempotencyClaim => {
-      const key = scopeKey(scope);
-      const entry = this.#idempotency.get(key);
-      if (entry && entry.expiresAtMs > nowMs) {
-        if (entry.bodyHash !== bodyHash) return { kind: 'other_body' };
-        if (entry.answer) return { kind: 'answered', answer: entry.answer };
-        if (entry.lease === this.#instance) return { kind: 'running' };
-        void this.#idempotency.put(key, { ...entry, lease: this.#instance });
-        return { kind: 'claimed', requestId: entry.requestId };
-      }
-      void this.#idempotency.put(key, {
-        bodyHash,
-        requestId,
-        expiresAtMs: nowMs + this.#keptMs,
-        lease: this.#instance,
+  async claimIdempotency(...[scope, claim]: Parameters<State['claimIdempotency']>): Promise<IdempotencyClaim> {
+    const key = scopeKey(scope);
+    let leased = false;
+    const lease = (): void => {
+      this.#leases.add(key);
+      leased = true;
+    };
+    try {
+      return await this.#write(() => this.#judgeClaim(key, claim, lease));
+    } catch (error) {
+      if (leased) this.#leases.delete(key);
+      throw error;
+    }
+  }
+
+  /** Whether or not the answer can be written, the lease is over: the next request with this key has to be served. */
+  async answerIdempotency(scope: IdempotencyScope, answer: IdempotentAnswer): Promise<void> {
+    const key = scopeKey(scope);
+    try {
+      await this.#write(() => {
+        const entry = this.#idempotency.get(key);
+        // Swept, or taken over by a later instance: not ours to answer.
+        if (!entry || entry.lease !== this.#instance) return;
+        const { lease: _ended, ...rest } = entry;
+        void this.#idempotency.put(key, { ...rest, answer, expiresAtMs: this.#now() + this.#keptMs });
       });
-      return { kind: 'claimed', requestId };
-    });
+    } finally {
+      this.#leases.delete(key);
+    }
   }
 
-  answerIdempotency(scope: IdempotencyScope, answer: IdempotentAnswer): Promise<void> {
-    return this.#endLease(scope, answer);
-  }
-
-  releaseIdempotency(scope: IdempotencyScope): Promise<void> {
-    return this.#endLease(scope);
+  /** Nothing to write: the entry keeps the request id. */
+  async releaseIdempotency(scope: IdempotencyScope): Promise<void> {
+    this.#leases.delete(scopeKey(scope));
   }
 
   async signingKey(): Promise<Buffer> {
@@ -201,17 +214,25 @@ class LmdbState implements State {
     if (!this.#hung) await this.#root.close();
   }
 
-  #endLease(scope: IdempotencyScope, answer?: IdempotentAnswer): Promise<void> {
-    return this.#write(() => {
-      const entry = this.#idempotency.get(scopeKey(scope));
-      // Swept, or taken over by a later instance: not ours to end.
-      if (!entry || entry.lease !== this.#instance) return;
-      const { lease: _ended, ...rest } = entry;
-      void this.#idempotency.put(
-        scopeKey(scope),
-        answer ? { ...rest, answer, expiresAtMs: this.#now() + this.#keptMs } : rest,
-      );
-    });
+  #judgeClaim(
+    key: string,
+    { bodyHash, requestId, nowMs }: Parameters<State['claimIdempotency']>[1],
+    lease: () => void,
+  ): IdempotencyClaim {
+    const entry = this.#idempotency.get(key);
+    if (!entry || entry.expiresAtMs <= nowMs) {
+      const expiresAtMs = nowMs + this.#keptMs;
+      void this.#idempotency.put(key, { bodyHash, requestId, expiresAtMs, lease: this.#instance });
+      lease();
+      return { kind: 'claimed', requestId };
+    }
+    if (entry.bodyHash !== bodyHash) return { kind: 'other_body' };
+    if (entry.answer) return { kind: 'answered', answer: entry.answer };
+    const ours = entry.lease === this.#instance;
+    if (ours && this.#leases.has(key)) return { kind: 'running' };
+    if (!ours) void this.#idempotency.put(key, { ...entry, lease: this.#instance });
+    lease();
+    return { kind: 'claimed', requestId: entry.requestId };
   }
 
   async #sweepTable(table: Database<{ readonly expiresAtMs: number }, string>, nowMs: number): Promise<number> {
@@ -287,6 +308,7 @@ class LmdbState implements State {
     if (!RECOVERABLE.includes(code) || !this.#isUsable()) {
       this.#broken = refusal;
       this.#failure ??= refusal;
+      this.#onFailure(refusal);
     }
     return refusal;
   }
