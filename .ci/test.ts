@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runCommand } from './command.ts';
 import { type Counts, type CountsFrom, countsOf } from './counts.ts';
+import { ensurePrograms } from './programs.ts';
 
 interface Suite {
   readonly name: string;
@@ -61,6 +62,7 @@ process.exitCode = await main();
 async function main(): Promise<number> {
   const suites = chosenSuites();
   if (typeof suites === 'number') return suites;
+  ensurePrograms();
   const folder = await mkdtemp(join(tmpdir(), 'vigia-test-'));
   const results: Counts[] = [];
   try {
