@@ -273,6 +273,7 @@ describe('decodeBody, any body', () => {
     ['an open array', 'json', '[{"a":1}', 'MALFORMED_JSON'],
     ['something after an array', 'json', '[1] 2', 'MALFORMED_JSON'],
     ['two objects', 'json', '{}{}', 'MALFORMED_JSON'],
+    ['a no-break space after an object', 'json', '{}\u00a0', 'MALFORMED_JSON'],
     ['an unclosed string', 'json', '["a', 'MALFORMED_JSON'],
     ['crossed brackets', 'json', '[{"a":1]}', 'MALFORMED_JSON'],
     ['latin-1', 'ndjson', Buffer.from([0x22, 0xe9, 0x22]), 'MALFORMED_UTF8'],

@@ -9,6 +9,9 @@ import { AppError } from '../errors.ts';
 import { isBlank, walkArray } from './json-depth.ts';
 import type { RowSink } from './row-sink.ts';
 
+/** JSON's own white space (RFC 8259), not JavaScript's: a no-break space around a record is not JSON. */
+const JSON_BLANKS = ' \t\n\r';
+
 export class JsonReader {
   readonly #sink: RowSink;
   #text = '';
@@ -38,9 +41,12 @@ export class JsonReader {
 
   /** `offset` is where the record starts in the body, for the message. */
   #record(text: string, offset: number): void {
-    const error = this.#sink.json(text.trim());
+    let leading = 0;
+    while (leading < text.length && JSON_BLANKS.includes(text.charAt(leading))) leading += 1;
+    let end = text.length;
+    while (end > leading && JSON_BLANKS.includes(text.charAt(end - 1))) end -= 1;
+    const error = this.#sink.json(text.slice(leading, end));
     if (error === undefined) return;
-    const leading = text.length - text.trimStart().length;
     throw malformed('a value is malformed', offset + leading + (errorPosition(error) ?? 0));
   }
 }
