@@ -27,7 +27,7 @@ export function probeRoutes(readiness: Pick<Readiness, 'look'>): readonly Route[
       path: '/readyz',
       summary: 'Can it do its work?',
       description:
-        'Bus, state and warehouse each answered a trivial question. 503 while stopping, and at the start until the metrics were scraped once (SCRAPE_WAIT_MS).',
+        'Bus, state and warehouse each answered a trivial question. With DISK_FULL for a part, writes are refused and reads go on: still 200. 503 while stopping, and at the start until the metrics were scraped once (SCRAPE_WAIT_MS).',
       answers: {
         200: { description: 'Ready.', schema: probeSchema },
         503: { description: 'Not ready, with the part that is not.', schema: probeSchema },

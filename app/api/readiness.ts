@@ -1,6 +1,9 @@
 /**
  * Whether the service can do its work: asked by `/readyz` and at each scrape, so that the gauge is true also where
  * nobody probes. Each change is told once.
+ *
+ * A full disk refuses writes, and reads go on: it is shown, but the service stays ready. Were it not, a load balancer
+ * would take the reads away too, which nothing but the disk's own refusal is about.
  */
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { asAppError } from './problem.ts';
@@ -15,6 +18,8 @@ export interface ReadinessLook {
   readonly status: 'ok' | 'starting' | 'stopping' | 'failing';
   readonly checks?: Readonly<Record<string, string>>;
 }
+
+const WRITES_REFUSED = 'DISK_FULL';
 
 export class Readiness {
   readonly #options: ReadinessOptions;
@@ -52,7 +57,7 @@ export class Readiness {
         }
       }),
     );
-    const failing = results.filter(([, result]) => result !== 'ok');
+    const failing = results.filter(([, result]) => result !== 'ok' && result !== WRITES_REFUSED);
     this.#tell(failing.map(([name, code]) => `${name}: ${code}`).join(', '));
     return { status: failing.length === 0 ? 'ok' : 'failing', checks: Object.fromEntries(results) };
   }
