@@ -133,4 +133,15 @@ describe('a receipt', () => {
       /30 days \(RECEIPT_DAYS\)/,
     );
   });
+
+  it('counts the rows of a message that left the bus after it was found: none is called overdue', async () => {
+    const facts = { dataset: 'flights', apiKeyId: maker.split('_')[1] ?? '', accepted: 3, rejected: 0 };
+    const ids = { messageId: 'c'.repeat(32), requestId: 'c'.repeat(32) };
+    const { bus, state } = running.service;
+    await bus.publish([{ ...ids, dataset: 'flights', rowCount: 3, data: Buffer.from('?'), attributes: {} }]);
+    Object.assign(bus, { read: async () => undefined });
+    const id = makeReceiptId({ ...facts, ...ids, receivedAtMs: Date.now() }, await state.signingKey());
+    const { inFlight = 0, deadLettered = 0, overdue } = (await receiptAt(`/v1/receipts/${id}`)).states;
+    assert.deepEqual([inFlight + deadLettered, overdue], [3, 0]);
+  });
 });

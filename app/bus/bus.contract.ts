@@ -608,20 +608,20 @@ export function describeBus(name: string, makeHarness: () => Promise<BusHarness>
     });
 
     describe('lookups', () => {
-      it("find a request's unsettled and dead messages, and no settled ones", async () => {
+      it("find a request's unsettled and dead messages with their rows, and no settled ones", async () => {
         const requestId = randomBytes(16).toString('hex');
         const [dead, stored, waiting] = [
-          makeMessage({ requestId }),
-          makeMessage({ requestId }),
-          makeMessage({ requestId }),
+          makeMessage({ requestId, rowCount: 2 }),
+          makeMessage({ requestId, rowCount: 3 }),
+          makeMessage({ requestId, rowCount: 4 }),
         ];
         await bury([dead]);
         await bus.publish([stored]);
         await consume(1);
         await bus.publish([waiting, makeMessage()]);
         const expected = [
-          { messageId: dead.messageId, state: 'dead' },
-          { messageId: waiting.messageId, state: 'unsettled' },
+          { messageId: dead.messageId, state: 'dead', rowCount: 2 },
+          { messageId: waiting.messageId, state: 'unsettled', rowCount: 4 },
         ];
         assert.deepEqual(await bus.findByRequest(requestId), expected);
         await reopen();

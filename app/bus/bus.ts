@@ -115,6 +115,12 @@ export interface SettledMessage {
   readonly foreign: boolean;
 }
 
+export interface RequestMessage {
+  readonly messageId: string;
+  readonly state: 'unsettled' | 'dead';
+  readonly rowCount: number;
+}
+
 export interface BusBacklog {
   readonly dataset: string;
   readonly messages: number;
@@ -136,9 +142,7 @@ export interface Bus {
   /** All terms of the loss equation that the bus holds, at one cut. */
   snapshot(): Promise<BusSnapshot>;
   /** Unsettled and dead messages of one request, for its receipt. */
-  findByRequest(
-    requestId: string,
-  ): Promise<readonly { readonly messageId: string; readonly state: 'unsettled' | 'dead' }[]>;
+  findByRequest(requestId: string): Promise<readonly RequestMessage[]>;
   /** Reads one message that the bus still holds (for the rows of a receipt and of a dead letter). */
   read(messageId: string): Promise<BusMessage | undefined>;
   /** Newest publication first. `after` is the messageId of the last one of the page before; unknown: CURSOR_GONE. */

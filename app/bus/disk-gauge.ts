@@ -19,9 +19,9 @@ export class DiskGauge {
     this.#fullPercent = options.fullPercent;
   }
 
-  /** Throws AppError DISK_FULL when the disk is at or above the watermark. */
+  /** Throws AppError DISK_FULL when the disk is at or above the watermark, BUS_UNAVAILABLE when it cannot be asked. */
   async refuseWhenFull(): Promise<void> {
-    const percent = await this.#percent();
+    const percent = await this.#percent().catch(refuseUnknown);
     if (percent < this.#fullPercent) return;
     throw new AppError({
       code: 'DISK_FULL',
@@ -46,4 +46,15 @@ export class DiskGauge {
     }
     return this.#look;
   }
+}
+
+/** Nothing is written blindly: the look before may be long ago. */
+function refuseUnknown(error: unknown): never {
+  throw new AppError({
+    code: 'BUS_UNAVAILABLE',
+    publicMessage:
+      'BUS_UNAVAILABLE: the bus cannot tell how full its disk is, and takes no records until it can. Retry with the same Idempotency-Key.',
+    detail: `statfs failed: ${String(error)}`,
+    cause: error,
+  });
 }

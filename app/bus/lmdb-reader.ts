@@ -5,7 +5,15 @@
  * however long it takes and stalls nobody. The rest reads within one turn, where lmdb shows one transaction too.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { BusMessage, BusSnapshot, DeadLetter, DeadLetterFilter, SettledMessage, UnsettledMessage } from './bus.ts';
+import type {
+  BusMessage,
+  BusSnapshot,
+  DeadLetter,
+  DeadLetterFilter,
+  RequestMessage,
+  SettledMessage,
+  UnsettledMessage,
+} from './bus.ts';
 import type { LmdbStore, Place } from './lmdb-store.ts';
 import { type Dead, type Header, type Tables, TAIL_AT_FIRST, type Unsettled } from './lmdb-tables.ts';
 
@@ -71,11 +79,6 @@ export function findMessage(
   return undefined;
 }
 
-export interface RequestMessage {
-  readonly messageId: string;
-  readonly state: 'unsettled' | 'dead';
-}
-
 /** In order of publication. */
 export function findByRequest(store: LmdbStore, requestId: string): RequestMessage[] {
   const { tables } = store;
@@ -83,9 +86,9 @@ export function findByRequest(store: LmdbStore, requestId: string): RequestMessa
   return sequences.flatMap((sequence): RequestMessage[] => {
     const header = tables.header.get(sequence);
     if (header?.requestId !== requestId) return [];
-    const { messageId, dataset } = header;
-    if (tables.unsettled.doesExist([dataset, sequence])) return [{ messageId, state: 'unsettled' }];
-    return tables.dead.doesExist(sequence) ? [{ messageId, state: 'dead' }] : [];
+    const { messageId, dataset, rowCount } = header;
+    if (tables.unsettled.doesExist([dataset, sequence])) return [{ messageId, state: 'unsettled', rowCount }];
+    return tables.dead.doesExist(sequence) ? [{ messageId, state: 'dead', rowCount }] : [];
   });
 }
 
