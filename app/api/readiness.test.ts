@@ -1,38 +1,52 @@
 import assert from 'node:assert/strict';
-import { AppError, type ErrorCode } from '../errors.ts';
+import { AppError } from '../errors.ts';
 import { Readiness } from './readiness.ts';
-import { startService } from './service.contract.ts';
-
-const failingWith = (code: ErrorCode) => async (): Promise<never> => {
-  throw new AppError({ code, publicMessage: code });
-};
 
 describe('readiness', () => {
-  it('is shown as DISK_FULL and stays 200 while the disk is full: writes get 503, reads go on', async () => {
-    const running = await startService({ DISK_FULL_PERCENT: '1' });
-    try {
-      const { status, text } = await running.ask('/readyz');
-      assert.equal(status, 200);
-      assert.deepEqual(JSON.parse(text), {
-        status: 'ok',
-        checks: { bus: 'DISK_FULL', state: 'ok', warehouse: 'ok' },
-      });
-    } finally {
-      await running.stop();
-    }
-  });
-
-  it('ends with any other failure, also beside a full disk', async () => {
-    const told: unknown[] = [];
-    const readiness = new Readiness({
-      checks: { bus: failingWith('DISK_FULL'), state: failingWith('STATE_UNAVAILABLE') },
+  let failing: boolean;
+  let told: { readonly ready: boolean; readonly reason?: string }[];
+  let readiness: Readiness;
+  beforeEach(() => {
+    failing = false;
+    told = [];
+    readiness = new Readiness({
+      checks: {
+        bus: async () => undefined,
+        warehouse: async () => {
+          if (failing) throw new AppError({ code: 'WAREHOUSE_UNAVAILABLE', publicMessage: 'gone' });
+        },
+      },
       telemetry: { readiness: (change) => told.push(change) },
     });
+  });
+
+  it('is starting until it is told to begin, and tells nobody', async () => {
+    assert.deepEqual(await readiness.look(), { status: 'starting' });
+    assert.deepEqual(told, []);
+  });
+  it('tells each change once, with the part that fails and its code', async () => {
     await readiness.begin();
+    await readiness.look();
+    failing = true;
     assert.deepEqual(await readiness.look(), {
       status: 'failing',
-      checks: { bus: 'DISK_FULL', state: 'STATE_UNAVAILABLE' },
+      checks: { bus: 'ok', warehouse: 'WAREHOUSE_UNAVAILABLE' },
     });
-    assert.deepEqual(told, [{ ready: false, reason: 'state: STATE_UNAVAILABLE' }]);
+    await readiness.look();
+    failing = false;
+    assert.deepEqual(await readiness.look(), { status: 'ok', checks: { bus: 'ok', warehouse: 'ok' } });
+    assert.deepEqual(told, [
+      { ready: true },
+      { ready: false, reason: 'warehouse: WAREHOUSE_UNAVAILABLE' },
+      { ready: true },
+    ]);
+  });
+  it('is stopping for good, and leaves it to whoever stops to tell so', async () => {
+    await readiness.begin();
+    readiness.stop();
+    failing = true;
+    await readiness.begin();
+    assert.deepEqual(await readiness.look(), { status: 'stopping' });
+    assert.deepEqual(told, [{ ready: true }]);
   });
 });
