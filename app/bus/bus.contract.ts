@@ -243,6 +243,27 @@ export function describeBus(name: string, makeHarness: () => Promise<BusHarness>
         assert.ok(position < 10, `delivered as number ${position}`);
       });
 
+      it('lets nothing new wait behind a flood of what comes again', async () => {
+        const replayed = Array.from({ length: 8 }, () => makeMessage());
+        await bury(replayed);
+        const { promise: gate, resolve: openGate } = Promise.withResolvers<void>();
+        const recorder = new Recorder(async (batch) => {
+          await gate;
+          return batch.map(() => ACK);
+        });
+        const subscription = bus.subscribe(recorder.handler, { ...BATCH, batchMessagesMax: 1 });
+        await bus.publish([makeMessage()]);
+        await recorder.untilDelivered(1);
+        await bus.replay({ filter: {}, limit: 10, dryRun: false });
+        const fresh = makeMessage();
+        await bus.publish([fresh]);
+        openGate();
+        await recorder.untilDelivered(10);
+        await subscription.drain(DRAIN);
+        const position = recorder.ids.indexOf(fresh.messageId);
+        assert.ok(position <= 2, `delivered as number ${position}`);
+      });
+
       it('takes one subscriber at a time', async () => {
         const subscription = bus.subscribe(new Recorder().handler, BATCH);
         assert.throws(() => bus.subscribe(new Recorder().handler, BATCH), /one subscriber/);
@@ -514,6 +535,28 @@ export function describeBus(name: string, makeHarness: () => Promise<BusHarness>
         assert.deepEqual(ids(deadLetters), [other.messageId]);
       });
 
+      it('come again in full batches when replayed, and the one that fails still fails alone', async () => {
+        const messages = Array.from({ length: 5 }, () => makeMessage());
+        await bury(messages);
+        const poison = messages[2]?.messageId;
+        const recorder = new Recorder(async (batch) => {
+          if (batch.some(({ message }) => message.messageId === poison)) throw new Error('still bad');
+          return batch.map(() => ACK);
+        });
+        const subscription = bus.subscribe(recorder.handler, { ...BATCH, batchMessagesMax: 4 });
+        await bus.replay({ filter: {}, limit: 10, dryRun: false });
+        const alone = (batch: readonly Delivery[]): boolean =>
+          batch.length === 1 && batch[0]?.message.messageId === poison;
+        await recorder.until(({ batches }) => batches.filter(alone).length === 3);
+        await subscription.drain(DRAIN);
+        assert.equal(recorder.batches[0]?.length, 4);
+        assert.deepEqual(
+          (await bus.deadLetters({ filter: {}, limit: 10 })).map(({ message }) => message.messageId),
+          [poison],
+        );
+        assert.deepEqual((await bus.snapshot()).unsettled, []);
+      });
+
       it('are replayed without a subscriber too: the next one gets them', async () => {
         const message = makeMessage();
         await bury([message]);
@@ -718,6 +761,29 @@ export function describeBus(name: string, makeHarness: () => Promise<BusHarness>
         assert.deepEqual(await bus.reconcile(holds), { acknowledged: 0, redelivered: 0 });
         assert.deepEqual([...(await consume(2)).ids].sort(), ids([lost, waiting]).sort());
         assert.equal(bus.settledCount().messages, 4);
+      });
+
+      it('delivers what the ledger lost first and in settle order, also after a crash in between', async () => {
+        const late = makeMessage();
+        await bus.publish([late, makeMessage({ dataset: 'trips' }), makeMessage(), makeMessage({ dataset: 'trips' })]);
+        await consume(5, async (batch) =>
+          batch.map(({ message, attempt }) =>
+            message.messageId === late.messageId && attempt === 1 ? undefined : ACK,
+          ),
+        );
+        const settled = await bus.settled({ limit: 10, bytesMax: 1_000_000 });
+        const decided = settled.map(({ message }) => message.messageId);
+        assert.equal(decided.at(-1), late.messageId);
+        const waiting = makeMessage({ dataset: 'articles' });
+        await bus.publish([waiting]);
+        await reopen();
+        assert.deepEqual(await bus.reconcile(async () => new Set()), { acknowledged: 0, redelivered: 4 });
+        await harness.crash(bus);
+        bus = await harness.open();
+        const { ids: delivered } = await consume(5, undefined, { batchMessagesMax: 2 });
+        assert.deepEqual(delivered, [...decided, waiting.messageId]);
+        await reopen();
+        assert.deepEqual((await bus.snapshot()).unsettled, []);
       });
 
       it('leaves dead letters alone', async () => {

@@ -165,7 +165,8 @@ export interface Bus {
   release(settleOrders: readonly number[]): Promise<void>;
   /**
    * At start, before `subscribe`: squares the bus with the ledger. Acknowledges unsettled messages that the ledger
-   * holds, and puts back acknowledged ones that it does not (the warehouse lost them).
+   * holds, and puts back acknowledged ones that it does not (the warehouse lost them). Those are delivered before all
+   * others and in settle order, so that the same decisions are made again.
    */
   reconcile(
     ledgerHolds: (messageIds: readonly string[]) => Promise<ReadonlySet<string>>,

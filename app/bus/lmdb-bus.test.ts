@@ -3,8 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { AppError } from '../errors.ts';
+import { failDisk } from '../failing-disk.fixture.ts';
 import { makeMessage, Recorder } from './bus.contract.ts';
-import type { Bus } from './bus.ts';
+import type { Bus, Settlement } from './bus.ts';
 import { type LmdbBusOptions, openLmdbBus } from './lmdb-bus.ts';
 import { openTables } from './lmdb-tables.ts';
 
@@ -169,5 +170,58 @@ describe('the embedded bus', () => {
       /before subscribing/,
     );
     await subscription.drain(DRAIN);
+  });
+
+  it('tells of settlements that cannot be written, and delivers their messages again', async () => {
+    const failures: unknown[] = [];
+    let mend = (): void => undefined;
+    await openBus({
+      onSettleFailure: ({ error, messages }) => {
+        mend();
+        failures.push([error instanceof AppError && error.code, messages]);
+      },
+    });
+    await bus.publish([makeMessage(), makeMessage()]);
+    const recorder = new Recorder(async (batch) => {
+      if (recorder.batches.length === 1) mend = failDisk(dir, 'full');
+      return batch.map(() => ({ kind: 'ack' }));
+    });
+    const subscription = bus.subscribe(recorder.handler, BATCH);
+    await recorder.untilDelivered(4);
+    await subscription.drain(DRAIN);
+    assert.deepEqual(failures, [['DISK_FULL', 2]]);
+    assert.equal(bus.settledCount().messages, 2);
+  });
+
+  describe('with more than a turn can read', () => {
+    const many = Array.from({ length: 2_100 }, () => makeMessage());
+    const settleAll = async (settlement: Settlement): Promise<void> => {
+      await openBus();
+      await bus.publish(many);
+      const recorder = new Recorder(async (batch) => batch.map(() => settlement));
+      const subscription = bus.subscribe(recorder.handler, { ...BATCH, batchMessagesMax: many.length });
+      await recorder.untilDelivered(many.length);
+      await subscription.drain(DRAIN);
+    };
+    /** True when something else had its turn before the reading ended. */
+    const givesWay = async (read: () => Promise<readonly unknown[]>): Promise<boolean> => {
+      let turned = false;
+      setImmediate(() => {
+        turned = true;
+      });
+      await read();
+      return turned;
+    };
+
+    it('hands the loop back while it reads settled messages', async () => {
+      await settleAll({ kind: 'ack' });
+      assert.equal(await givesWay(() => bus.settled({ limit: many.length, bytesMax: 64 * MIB })), true);
+      assert.equal((await bus.settled({ limit: 10_000, bytesMax: 64 * MIB })).length, many.length);
+    });
+
+    it('hands the loop back while it looks for dead letters', async () => {
+      await settleAll({ kind: 'dead_letter', code: 'MESSAGE_MALFORMED', reason: 'not an envelope' });
+      assert.equal(await givesWay(() => bus.deadLetters({ filter: { dataset: 'trips' }, limit: 1 })), true);
+    });
   });
 });

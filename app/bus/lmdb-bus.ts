@@ -24,7 +24,7 @@ import {
   readSnapshot,
 } from './lmdb-reader.ts';
 import { LmdbStore } from './lmdb-store.ts';
-import { LmdbSubscription } from './lmdb-subscription.ts';
+import { LmdbSubscription, type SettleFailure } from './lmdb-subscription.ts';
 import { footprintBytes } from './lmdb-tables.ts';
 
 export interface LmdbBusOptions {
@@ -46,6 +46,8 @@ export interface LmdbBusOptions {
   readonly faultPoint?: (name: 'after-publish') => void;
   /** Called once when nothing can be made durable any more; the process has to start again. */
   readonly onFailure?: (error: AppError) => void;
+  /** Called when settlements could not be written (the disk is full): their messages are delivered again. */
+  readonly onSettleFailure?: (failure: SettleFailure) => void;
 }
 
 /** How many message ids are asked of the ledger at once. */
@@ -107,6 +109,7 @@ class LmdbBus implements Bus {
     if (this.#subscription && !this.#subscription.stopped)
       throw new Error('The embedded bus takes one subscriber at a time.');
     const { now, attemptsMax, backoffMinMs, backoffMaxMs, random = Math.random } = this.#options;
+    const { onSettleFailure = () => undefined } = this.#options;
     this.#subscription = new LmdbSubscription({
       ...options,
       handler,
@@ -116,6 +119,7 @@ class LmdbBus implements Bus {
       attemptsMax,
       backoffMinMs,
       backoffMaxMs,
+      onSettleFailure,
     });
     return this.#subscription;
   }
@@ -129,9 +133,7 @@ class LmdbBus implements Bus {
 
   async snapshot(): ReturnType<Bus['snapshot']> {
     this.#refuseWhenClosed();
-    const reading = readSnapshot(this.#store.tables, this.#options.now());
-    this.#reading.add(reading);
-    return reading.finally(() => this.#reading.delete(reading));
+    return this.#reads(readSnapshot(this.#store.tables, this.#options.now()));
   }
 
   async findByRequest(requestId: string): ReturnType<Bus['findByRequest']> {
@@ -153,23 +155,29 @@ class LmdbBus implements Bus {
     this.#refuseWhenClosed();
     const { filter, limit, after } = page;
     const before = after === undefined ? undefined : this.#sequenceOf(after);
-    const entries = readDead(this.#store.tables, { filter, limit, ...(before === undefined ? {} : { before }) });
+    const entries = await this.#reads(
+      readDead(this.#store.tables, { filter, limit, ...(before === undefined ? {} : { before }) }),
+    );
+    this.#refuseWhenClosed();
     return entries.map((entry) => deadLetterOf(this.#store.tables, entry)).filter((letter) => letter !== undefined);
   }
 
   async replay(...[{ filter, limit, dryRun }]: Parameters<Bus['replay']>): ReturnType<Bus['replay']> {
     this.#refuseWhenClosed();
-    const entries = readDead(this.#store.tables, { filter, limit });
+    const entries = await this.#reads(readDead(this.#store.tables, { filter, limit }));
+    this.#refuseWhenClosed();
     const matching = { messages: entries.length, rows: entries.reduce((sum, { header }) => sum + header.rowCount, 0) };
     if (dryRun || entries.length === 0) return matching;
     await this.#store.revive(entries.map(({ sequence }) => sequence));
-    this.#subscription?.replayed(entries.map(({ sequence, header }) => ({ sequence, dataset: header.dataset })));
+    this.#subscription?.replayed(
+      entries.map(({ sequence, header: { dataset, bytes } }) => ({ sequence, dataset, bytes })),
+    );
     return matching;
   }
 
   async settled(options: { readonly limit: number; readonly bytesMax: number }): ReturnType<Bus['settled']> {
     this.#refuseWhenClosed();
-    return readSettled(this.#store.tables, options);
+    return this.#reads(readSettled(this.#store.tables, options));
   }
 
   settledCount(): ReturnType<Bus['settledCount']> {
@@ -253,6 +261,12 @@ class LmdbBus implements Bus {
     await this.#disk.refuseWhenFull();
   }
 
+  /** The tables stay open until it ends. */
+  #reads<T>(reading: Promise<T>): Promise<T> {
+    this.#reading.add(reading);
+    return reading.finally(() => this.#reading.delete(reading));
+  }
+
   #refuseWhenClosed(): void {
     if (this.#store.queue.failure) throw this.#store.queue.failure;
   }
@@ -266,5 +280,9 @@ function refuseUnusable({ messageId, dataset, requestId }: BusMessage): void {
       ? `dataset or requestId is empty or above ${NAME_LENGTH_MAX} characters`
       : undefined;
   if (fault === undefined) return;
-  throw new AppError({ code: 'INTERNAL', publicMessage: 'INTERNAL: the message could not be published.', detail: fault });
+  throw new AppError({
+    code: 'INTERNAL',
+    publicMessage: 'INTERNAL: the message could not be published.',
+    detail: fault,
+  });
 }

@@ -1,10 +1,12 @@
 /**
  * Everything that is read from the tables: deliveries, pages, and the snapshot of the loss equation.
  *
- * A snapshot holds one read transaction from start to end and hands the loop back in between, so that it is consistent
- * however long it takes and stalls nobody. The rest reads within one turn, where lmdb shows one transaction too.
+ * What may be long (a snapshot, settled messages, dead letters) holds one read transaction from start to end and hands
+ * the loop back in between, so that it is consistent however long it takes and stalls nobody. The rest reads within one
+ * turn, where lmdb shows one transaction too.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Transaction } from 'lmdb';
 import type {
   BusMessage,
   BusSnapshot,
@@ -19,11 +21,12 @@ import { type Dead, type Header, type Tables, TAIL_AT_FIRST, type Unsettled } fr
 
 /** About 5 ms of reading between two turns. */
 const TURN_ENTRIES = 2_000;
+/** The same, of bodies. */
+const TURN_BYTES = 16 * 1024 * 1024;
 
 /** One consistent look; see BusSnapshot. */
-export async function readSnapshot(tables: Tables, takenAtMs: number): Promise<BusSnapshot> {
-  const transaction = tables.root.useReadTransaction();
-  try {
+export function readSnapshot(tables: Tables, takenAtMs: number): Promise<BusSnapshot> {
+  return atOneMoment(tables, async (transaction) => {
     const tail = tables.tail.get('tail', { transaction }) ?? TAIL_AT_FIRST;
     const unsettled: UnsettledMessage[] = [];
     for (const { key, value } of tables.unsettled.getRange({ transaction })) {
@@ -37,9 +40,7 @@ export async function readSnapshot(tables: Tables, takenAtMs: number): Promise<B
       if (deadLetters.length % TURN_ENTRIES === 0) await nextTurn();
     }
     return { cut: tail.sequence, takenAtMs, acceptedRows: tail.acceptedRows, unsettled, deadLetters };
-  } finally {
-    transaction.done();
-  }
+  });
 }
 
 export interface BacklogEntry extends Place {
@@ -56,12 +57,29 @@ export function readBacklog(tables: Tables, from: Place, limit: number): Backlog
   return Array.from(range, ({ key, value }) => ({ dataset: key[0], sequence: key[1], entry: value }));
 }
 
+export interface ReopenedEntry extends BacklogEntry {
+  readonly order: number;
+}
+
+/** Unsettled messages that the warehouse lost, in the order in which they were once settled. */
+export function readReopened(
+  tables: Tables,
+  page: { readonly after: number; readonly limit: number },
+): ReopenedEntry[] {
+  const range = tables.reopened.getRange({ start: page.after + 1, limit: page.limit });
+  return Array.from(range).flatMap(({ key: order, value: { dataset, sequence } }) => {
+    const entry = tables.unsettled.get([dataset, sequence]);
+    return entry ? [{ order, dataset, sequence, entry }] : [];
+  });
+}
+
 export function readMessage(
   tables: Tables,
   sequence: number,
   header = tables.header.get(sequence),
+  transaction?: Transaction,
 ): BusMessage | undefined {
-  const data = header && tables.body.getBinary(sequence);
+  const data = header && tables.body.get(sequence, transaction ? { transaction } : {});
   if (!header || !data) return undefined;
   const { messageId, dataset, requestId, rowCount, attributes } = header;
   return { messageId, dataset, requestId, rowCount, data, attributes };
@@ -96,19 +114,26 @@ export function findByRequest(store: LmdbStore, requestId: string): RequestMessa
 export function readSettled(
   tables: Tables,
   options: { readonly limit: number; readonly bytesMax: number },
-): SettledMessage[] {
-  const found: SettledMessage[] = [];
-  let bytes = 0;
-  for (const { key, value } of tables.settled.getRange({ limit: options.limit })) {
-    const header = tables.header.get(value.sequence);
-    if (!header || (found.length > 0 && bytes + header.bytes > options.bytesMax)) break;
-    const message = readMessage(tables, value.sequence, header);
-    if (!message) break;
-    bytes += header.bytes;
-    const { publishedAtMs, foreign } = header;
-    found.push({ message, sequence: value.sequence, publishedAtMs, settleOrder: key, foreign });
-  }
-  return found;
+): Promise<SettledMessage[]> {
+  return atOneMoment(tables, async (transaction) => {
+    const found: SettledMessage[] = [];
+    let bytes = 0;
+    let bytesOfTurn = 0;
+    for (const { key, value } of tables.settled.getRange({ limit: options.limit, transaction })) {
+      const header = tables.header.get(value.sequence, { transaction });
+      if (!header || (found.length > 0 && bytes + header.bytes > options.bytesMax)) break;
+      const message = readMessage(tables, value.sequence, header, transaction);
+      if (!message) break;
+      bytes += header.bytes;
+      bytesOfTurn += header.bytes;
+      const { publishedAtMs, foreign } = header;
+      found.push({ message, sequence: value.sequence, publishedAtMs, settleOrder: key, foreign });
+      if (found.length % TURN_ENTRIES !== 0 && bytesOfTurn < TURN_BYTES) continue;
+      bytesOfTurn = 0;
+      await nextTurn();
+    }
+    return found;
+  });
 }
 
 /** Settle orders and message ids, without bodies. */
@@ -132,23 +157,37 @@ export interface DeadEntry {
 export function readDead(
   tables: Tables,
   page: { readonly filter: DeadLetterFilter; readonly limit: number; readonly before?: number },
-): DeadEntry[] {
-  const found: DeadEntry[] = [];
-  const wanted = page.filter.messageIds && new Set(page.filter.messageIds);
-  const start = page.before === undefined ? Number.MAX_SAFE_INTEGER : page.before - 1;
-  for (const { key, value } of tables.dead.getRange({ start, reverse: true })) {
-    if (found.length >= page.limit) break;
-    const header = tables.header.get(key);
-    if (header && matches({ filter: page.filter, wanted, header, dead: value }))
-      found.push({ sequence: key, header, dead: value });
-  }
-  return found;
+): Promise<DeadEntry[]> {
+  return atOneMoment(tables, async (transaction) => {
+    const found: DeadEntry[] = [];
+    const wanted = page.filter.messageIds && new Set(page.filter.messageIds);
+    const start = page.before === undefined ? Number.MAX_SAFE_INTEGER : page.before - 1;
+    let looked = 0;
+    for (const { key, value } of tables.dead.getRange({ start, reverse: true, transaction })) {
+      if (found.length >= page.limit) break;
+      const header = tables.header.get(key, { transaction });
+      if (header && matches({ filter: page.filter, wanted, header, dead: value }))
+        found.push({ sequence: key, header, dead: value });
+      looked += 1;
+      if (looked % TURN_ENTRIES === 0) await nextTurn();
+    }
+    return found;
+  });
 }
 
 export function deadLetterOf(tables: Tables, { sequence, header, dead }: DeadEntry): DeadLetter | undefined {
   const message = readMessage(tables, sequence, header);
   const { publishedAtMs, foreign } = header;
   return message && { message, sequence, publishedAtMs, foreign, ...dead };
+}
+
+async function atOneMoment<T>(tables: Tables, read: (transaction: Transaction) => Promise<T>): Promise<T> {
+  const transaction = tables.root.useReadTransaction();
+  try {
+    return await read(transaction);
+  } finally {
+    transaction.done();
+  }
 }
 
 /** Times are those of death: what went wrong between two moments. */

@@ -148,24 +148,28 @@ export class LmdbStore {
     return this.#move(
       sequences.map((sequence) => {
         const header = this.tables.dead.doesExist(sequence) ? this.tables.header.get(sequence) : undefined;
-        return header && this.#enterBacklog(sequence, header, () => void this.tables.dead.remove(sequence));
+        const write = () => void this.tables.dead.remove(sequence);
+        return header && this.#enterBacklog({ sequence, header, entry: freshUnsettled(header) }, { write });
       }),
     );
   }
 
-  /** Settled → unsettled. */
+  /** Settled → unsettled, to be delivered first and in this order, also after a restart. */
   reopen(orders: readonly number[]): Promise<void> {
     return this.#move(
       orders.map((order) => {
         const settled = this.#settledAt(order);
-        return (
-          settled &&
-          this.#enterBacklog(
-            settled.sequence,
-            settled.header,
-            () => void this.tables.settled.remove(order),
-            () => add(this.#settled, settled.header, -1),
-          )
+        if (!settled) return undefined;
+        const { sequence, header } = settled;
+        return this.#enterBacklog(
+          { sequence, header, entry: { ...freshUnsettled(header), reopenedFrom: order } },
+          {
+            write: () => {
+              void this.tables.settled.remove(order);
+              void this.tables.reopened.put(order, { dataset: header.dataset, sequence });
+            },
+            apply: () => add(this.#settled, header, -1),
+          },
         );
       }),
     );
@@ -271,6 +275,7 @@ export class LmdbStore {
         sequence: place.sequence,
         write: () => {
           void this.tables.unsettled.remove([place.dataset, place.sequence]);
+          if (entry.reopenedFrom !== undefined) void this.tables.reopened.remove(entry.reopenedFrom);
           write();
         },
         apply: () => {
@@ -281,16 +286,19 @@ export class LmdbStore {
     );
   }
 
-  #enterBacklog(sequence: number, header: Header, write: () => void, apply: () => void = () => undefined): Move {
+  #enterBacklog(
+    { sequence, header, entry }: { readonly sequence: number; readonly header: Header; readonly entry: Unsettled },
+    { write, apply }: { readonly write: () => void; readonly apply?: () => void },
+  ): Move {
     return {
       sequence,
       write: () => {
-        void this.tables.unsettled.put([header.dataset, sequence], freshUnsettled(header));
+        void this.tables.unsettled.put([header.dataset, sequence], entry);
         write();
       },
       apply: () => {
         add(this.#backlogOf(header.dataset), header, 1);
-        apply();
+        apply?.();
       },
     };
   }

@@ -2,8 +2,10 @@
  * Deliveries: which messages reach the handler when, and what its answers mean.
  *
  * Policy
- * - One batch at a time. Datasets take turns, so that a flood in one does not hold up another. Leases live in memory:
- *   a restart delivers everything unsettled again.
+ * - One batch at a time. Datasets take turns, so that a flood in one does not hold up another; so do fresh messages and
+ *   those that come again, so that bad data does not hold up good. Leases live in memory: a restart delivers everything
+ *   unsettled again.
+ * - What the warehouse lost comes before everything else and in settle order, for as long as it does not fail.
  * - **The handler throws, the batch has several messages.** One of them may be poison: the batch comes again at once in
  *   halves, each half alone. Bisecting is the same attempt in smaller parts, so it neither waits nor counts.
  * - **The handler throws on a single message, or leaves one unsettled.** That message failed: the failure is written
@@ -14,14 +16,19 @@
  *   halves and a single message also waits for itself, so that a message which takes the warehouse down by itself ends
  *   up delaying nobody for long.
  * - Acknowledgements are written in order but not awaited: a lost one is a harmless redelivery, squared by the ledger.
- *   A dead letter is settled only when its transaction is durable; if that fails the bus has failed, and the restart
- *   delivers the message again.
+ *   A dead letter is settled only when its transaction is durable. A settlement that cannot be written is told
+ *   (`onSettleFailure`), and its messages come again: after a wait, or after the restart if the bus has failed.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AppError } from '../errors.ts';
 import type { Delivery, Handler, Settlement, SubscribeOptions, Subscription } from './bus.ts';
-import { type BacklogEntry, readBacklog, readMessage } from './lmdb-reader.ts';
+import { type BacklogEntry, readBacklog, readMessage, readReopened } from './lmdb-reader.ts';
 import type { LmdbStore, Place } from './lmdb-store.ts';
+
+export interface SettleFailure {
+  readonly error: unknown;
+  readonly messages: number;
+}
 
 interface SubscriptionSettings extends SubscribeOptions {
   readonly store: LmdbStore;
@@ -31,6 +38,7 @@ interface SubscriptionSettings extends SubscribeOptions {
   readonly attemptsMax: number;
   readonly backoffMinMs: number;
   readonly backoffMaxMs: number;
+  readonly onSettleFailure: (failure: SettleFailure) => void;
 }
 
 /** A message on its way to the handler, or waiting to go there again. */
@@ -52,8 +60,11 @@ export class LmdbSubscription implements Subscription {
   /** Messages beyond the cursors. */
   readonly #fresh = new Map<string, { messages: number; bytes: number }>();
   #freshSinceMs: number | undefined;
-  /** Parts of failed batches and single messages whose wait is over; each is delivered alone. */
+  /** Parts of failed batches, single messages whose wait is over, and replayed ones; each list is a batch of its own. */
   readonly #ready: Lease[][] = [];
+  #freshInTurn = false;
+  /** The last settle order taken of what the warehouse lost; undefined when there is no more of it. */
+  #reopenedUpTo: number | undefined = 0;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #settling = new Set<Promise<void>>();
   #pauses = 0;
@@ -86,9 +97,20 @@ export class LmdbSubscription implements Subscription {
     this.#wake();
   }
 
-  /** Dead letters came back; they lie before the cursors. Each comes alone: it has failed before. */
-  replayed(places: readonly Place[]): void {
-    for (const { dataset, sequence } of places) this.#ready.push([{ dataset, sequence, failures: 0, deliveries: 0 }]);
+  /** Dead letters came back; they lie before the cursors. In full batches: one that fails again is found by halves. */
+  replayed(messages: readonly (Place & { readonly bytes: number })[]): void {
+    const { batchMessagesMax, batchBytesMax } = this.#settings;
+    let batch: Lease[] = [];
+    let batchBytes = 0;
+    for (const { dataset, sequence, bytes } of messages) {
+      if (batch.length === 0 || batch.length === batchMessagesMax || batchBytes + bytes > batchBytesMax) {
+        batch = [];
+        batchBytes = 0;
+        this.#ready.push(batch);
+      }
+      batch.push({ dataset, sequence, failures: 0, deliveries: 0 });
+      batchBytes += bytes;
+    }
     this.#wake();
   }
 
@@ -126,9 +148,36 @@ export class LmdbSubscription implements Subscription {
   /** What to deliver now; nothing means wait. */
   #take(): readonly Lease[] {
     if (performance.now() < this.#pausedUntilMs) return [];
-    const again = this.#ready.shift();
-    if (again) return again;
-    return this.#fillWaitMs() > 0 ? [] : this.#takeFresh();
+    if (this.#reopenedUpTo !== undefined) {
+      const lost = this.#ready.shift() ?? this.#takeReopened();
+      if (lost.length > 0) return lost;
+    }
+    if ((this.#freshInTurn || this.#ready.length === 0) && this.#fillWaitMs() <= 0) {
+      this.#freshInTurn = false;
+      const fresh = this.#takeFresh();
+      if (fresh.length > 0) return fresh;
+    }
+    this.#freshInTurn = true;
+    return this.#ready.shift() ?? [];
+  }
+
+  #takeReopened(): Lease[] {
+    const { store, batchMessagesMax, batchBytesMax } = this.#settings;
+    const leases: Lease[] = [];
+    let bytes = 0;
+    while (this.#reopenedUpTo !== undefined && leases.length === 0) {
+      const page = readReopened(store.tables, { after: this.#reopenedUpTo, limit: batchMessagesMax });
+      if (page.length === 0) this.#reopenedUpTo = undefined;
+      for (const candidate of page) {
+        if (leases.length > 0 && bytes + candidate.entry.bytes > batchBytesMax) return leases;
+        this.#reopenedUpTo = candidate.order;
+        const lease = this.#leaseOf(candidate);
+        if (!lease) continue;
+        leases.push(lease);
+        bytes += candidate.entry.bytes;
+      }
+    }
+    return leases;
   }
 
   /** How long the batch may still fill; Infinity when there is nothing. */
@@ -180,6 +229,8 @@ export class LmdbSubscription implements Subscription {
       const first = room.messages === batchMessagesMax;
       if (!first && candidate.entry.bytes > room.bytes) return leases;
       this.#pass(candidate);
+      // Taken already, in settle order.
+      if (candidate.entry.reopenedFrom !== undefined) continue;
       const lease = this.#leaseOf(candidate);
       if (!lease) continue;
       leases.push(lease);
@@ -329,7 +380,8 @@ export class LmdbSubscription implements Subscription {
   /** A settlement that could not be written (the disk is full) leaves its messages where they were: again later. */
   #track(settling: Promise<void>, leases: readonly Lease[]): void {
     const tracked = settling
-      .catch(() => {
+      .catch((error: unknown) => {
+        this.#settings.onSettleFailure({ error, messages: leases.length });
         for (const lease of leases) this.#later([lease], this.#backoffMs(lease.deliveries + 1));
       })
       .finally(() => this.#settling.delete(tracked));

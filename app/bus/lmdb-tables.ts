@@ -7,6 +7,7 @@
  * | body      | sequence            | the message's bytes as they came |
  * | unsettled | [dataset, sequence] | what a delivery and a snapshot need; failures and the wait after them |
  * | settled   | settle order        | sequence; the message stays until its bronze file is sealed |
+ * | reopened  | settle order        | where the message is, while it is unsettled again because the warehouse lost it |
  * | dead      | sequence            | why |
  * | tail      | 'tail'              | last sequence, last settle order, accepted rows by dataset |
  *
@@ -35,6 +36,13 @@ export interface Unsettled {
   /** Single-message failures; they count toward the dead letters. */
   readonly failures: number;
   readonly notBeforeMs: number;
+  /** The settle order it had before the warehouse lost it; its key in `reopened`. */
+  readonly reopenedFrom?: number;
+}
+
+export interface Reopened {
+  readonly dataset: string;
+  readonly sequence: number;
 }
 
 export interface Settled {
@@ -61,6 +69,7 @@ export interface Tables {
   readonly body: Database<Buffer, number>;
   readonly unsettled: Database<Unsettled, [string, number]>;
   readonly settled: Database<Settled, number>;
+  readonly reopened: Database<Reopened, number>;
   readonly dead: Database<Dead, number>;
   readonly tail: Database<Tail, string>;
 }
@@ -97,6 +106,7 @@ export function openTables(options: {
     body: root.openDB({ name: 'body', encoding: 'binary' }),
     unsettled: root.openDB({ name: 'unsettled', encoding: 'json' }),
     settled: root.openDB({ name: 'settled', encoding: 'json' }),
+    reopened: root.openDB({ name: 'reopened', encoding: 'json' }),
     dead: root.openDB({ name: 'dead', encoding: 'json' }),
     tail: root.openDB({ name: 'tail', encoding: 'json' }),
   };

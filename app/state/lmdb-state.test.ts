@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type { AppError } from '../errors.ts';
-import { failDisk } from './failing-disk.fixture.ts';
+import { failDisk } from '../failing-disk.fixture.ts';
 import { openLmdbState } from './lmdb-state.ts';
 import type { State } from './state.ts';
 
