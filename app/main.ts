@@ -176,6 +176,7 @@ async function openStores(options: StoreOptions): Promise<Stores> {
       telemetry.failed({ reason: 'the bus cannot make anything durable', error });
       onBroken(error);
     },
+    onSettleFailure: ({ error, messages }) => telemetry.log('batchFailed', { messages, error }),
   });
   const warehouse = await openDuckdbWarehouse({
     dir: dataDir,
