@@ -185,6 +185,7 @@ async function openStores(options: StoreOptions): Promise<Stores> {
     threads: config.WAREHOUSE_THREADS,
     readers: config.READERS,
     readQueueMax: config.READ_QUEUE_MAX,
+    bookTimeoutMs: config.READ_TIMEOUT_MS,
     percentileRowsMax: config.PERCENTILE_ROWS_MAX,
     now,
     faultPoint,

@@ -9,7 +9,7 @@ import { type DuckDBConnection, DuckDBInstance, type DuckDBValue, type Json } fr
 import { AppError } from '../errors.ts';
 
 /** The WAL is folded into the file at the commit that finds it larger: about 1 s of replay at start, ~0.1 s of commit. */
-export const WAL_BYTES_MAX = 64 * 1024 * 1024;
+const WAL_BYTES_MAX = 64 * 1024 * 1024;
 const TEMP_BYTES_MAX = '16GiB';
 
 export interface InstanceOptions {
@@ -76,10 +76,23 @@ export interface SessionOptions {
   readonly onBroken: (error: unknown) => void;
 }
 
+interface Limits {
+  /** How many may wait for their turn. */
+  readonly queueMax: number;
+  /** Waiting and running together. */
+  readonly timeoutMs: number;
+}
+
+/** An interrupt that comes between two statements is forgotten, so it is said again until it is heard. */
+const INTERRUPT_EVERY_MS = 20;
+
 export class DuckdbSession {
   readonly #options: SessionOptions;
   #connection: DuckDBConnection | undefined;
   #tail: Promise<unknown> = Promise.resolve();
+  /** Works that have not ended. */
+  #pending = 0;
+  #waiting = 0;
   #closed = false;
 
   constructor(options: SessionOptions) {
@@ -88,19 +101,74 @@ export class DuckdbSession {
 
   /** Runs when every earlier work of this session has ended. Errors leave as AppError. */
   exclusive<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    const result = this.#tail.then(async () => {
-      try {
-        return await work(this.#sqlOf(await this.#connected()));
-      } catch (error) {
-        throw warehouseError(error, this.#options.onBroken);
-      }
+    return this.#inTurn(() => this.#held(work));
+  }
+
+  /** The same for what callers ask for, who may be many: throws OVERLOADED (no turn came) or QUERY_TIMEOUT too. */
+  bounded<T>(work: (sql: Sql) => Promise<T>, { queueMax, timeoutMs }: Limits): Promise<T> {
+    const waits = this.#pending > 0;
+    if (waits && this.#waiting >= queueMax) {
+      return Promise.reject(overloaded(`${this.#waiting} reads wait already, limit is ${queueMax} (READ_QUEUE_MAX)`));
+    }
+    if (waits) this.#waiting += 1;
+    const deadlineMs = performance.now() + timeoutMs;
+    const late = Promise.withResolvers<never>();
+    let place: 'waiting' | 'left' | 'taken' = 'waiting';
+    const leave = (next: 'left' | 'taken'): void => {
+      if (waits && place === 'waiting') this.#waiting -= 1;
+      place = next;
+    };
+    const timer = setTimeout(() => {
+      leave('left');
+      late.reject(overloaded(`no turn came within ${timeoutMs} ms (READ_TIMEOUT_MS)`));
+    }, timeoutMs);
+    const turn = this.#inTurn(() => {
+      clearTimeout(timer);
+      if (place === 'left') return late.promise;
+      leave('taken');
+      return this.#interrupted(() => this.#held(work), { deadlineMs, timeoutMs });
+    });
+    return Promise.race([turn, late.promise]);
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    this.#pending += 1;
+    const result = this.#tail.then(run).finally(() => {
+      this.#pending -= 1;
     });
     this.#tail = result.then(nothing, nothing);
     return result;
   }
 
-  interrupt(): void {
-    this.#connection?.interrupt();
+  async #held<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.#sqlOf(await this.#connected()));
+    } catch (error) {
+      throw warehouseError(error, this.#options.onBroken);
+    }
+  }
+
+  /** What was interrupted costs the connection: an interrupt that came too late for it would hit the next work. */
+  async #interrupted<T>(
+    run: () => Promise<T>,
+    { deadlineMs, timeoutMs }: { readonly deadlineMs: number; readonly timeoutMs: number },
+  ): Promise<T> {
+    let fired = false;
+    let timer: NodeJS.Timeout;
+    const interrupt = (): void => {
+      fired = true;
+      this.#connection?.interrupt();
+      timer = setTimeout(interrupt, INTERRUPT_EVERY_MS);
+    };
+    timer = setTimeout(interrupt, Math.max(0, deadlineMs - performance.now()));
+    try {
+      return await run();
+    } catch (error) {
+      throw fired ? tookTooLong(timeoutMs, error) : error;
+    } finally {
+      clearTimeout(timer);
+      if (fired) this.#disconnect();
+    }
   }
 
   async close(): Promise<void> {
@@ -160,17 +228,23 @@ export class DuckdbSession {
 
 function nothing(): void {}
 
-/** Only a new file helps: a checksum, a format, or an instance that declared itself dead after a failed write. */
-const BROKEN = /corrupt|checksum|^FATAL|^INTERNAL|invalidated|serializ|not a valid DuckDB database/i;
+/** An instance that declared itself dead after a failed write, or found a state that cannot be. */
+const DEAD = /^(FATAL|INTERNAL) /;
+/** Of a value, a statement or a resource: these quote what a row holds, and a row may speak of corruption. */
+const NO_DAMAGE =
+  /^(Conversion|Invalid Input|Out of Range|Mismatch Type|Invalid Type|Constraint|Parser|Binder|Catalog|Permission|Out of Memory|INTERRUPT) Error/;
+/** A checksum or a format: only a new file helps. */
+const DAMAGE = /corrupt|checksum|invalidated|serializ|not a valid DuckDB database/i;
 /** What DuckDB says of a value that does not fit its column. */
 const UNFIT = /^(Conversion|Invalid Input|Out of Range|Mismatch Type|Invalid Type) Error/;
 
 export function isBroken(error: unknown): boolean {
-  return BROKEN.test(messageOf(error));
+  const message = messageOf(error);
+  return DEAD.test(message) || (!NO_DAMAGE.test(message) && DAMAGE.test(message));
 }
 
 export function isUnfit(error: unknown): boolean {
-  return UNFIT.test(messageOf(error)) && !isBroken(error);
+  return UNFIT.test(messageOf(error));
 }
 
 /** These speak of our SQL, in which values are parameters, or of our files. */
@@ -202,5 +276,20 @@ function unavailable(reason: string): AppError {
     code: 'WAREHOUSE_UNAVAILABLE',
     publicMessage: 'WAREHOUSE_UNAVAILABLE: the warehouse cannot answer now. Try again.',
     detail: reason,
+  });
+}
+
+function overloaded(reason: string): AppError {
+  return new AppError({
+    code: 'OVERLOADED',
+    publicMessage: `OVERLOADED: ${reason}. Try again after the time in Retry-After.`,
+  });
+}
+
+function tookTooLong(timeoutMs: number, cause: unknown): AppError {
+  return new AppError({
+    code: 'QUERY_TIMEOUT',
+    publicMessage: `QUERY_TIMEOUT: the answer took longer than ${timeoutMs} ms (READ_TIMEOUT_MS). Ask for less, or again later.`,
+    cause,
   });
 }

@@ -461,6 +461,19 @@ describe('the embedded warehouse', () => {
     assert.deepEqual(lengths, [0, 0, 1, 1]);
   });
 
+  it('refuses more questions to the books than may wait, and answers probes meanwhile', async () => {
+    const warehouse = await open({ readQueueMax: 4 });
+    const asked = Array.from({ length: 50 }, () =>
+      warehouse.counts().then(
+        () => 'answered',
+        ({ code }: { readonly code: string }) => code,
+      ),
+    );
+    await warehouse.check(5_000);
+    const answers = Map.groupBy(await Promise.all(asked), (answer) => answer);
+    assert.deepEqual([answers.get('answered')?.length, answers.get('OVERLOADED')?.length], [5, 45]);
+  });
+
   it('says how large file and WAL are, and folds the WAL in at close', async () => {
     const warehouse = await open();
     await warehouse.store([message({ rows: [order('a')] })]);

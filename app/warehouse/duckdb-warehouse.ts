@@ -75,11 +75,8 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
     broken.found = true;
     options.onBroken(error);
   };
-  const [writer, books, sealer] = [0, 1, 2].map(() => new DuckdbSession({ instance, onBroken })) as [
-    DuckdbSession,
-    DuckdbSession,
-    DuckdbSession,
-  ];
+  const session = (): DuckdbSession => new DuckdbSession({ instance, onBroken });
+  const writer = session();
   const known = await writer.exclusive(async (sql) => {
     if (await prepareSchema(sql, options.contracts)) await sql.run('CHECKPOINT');
     return readKnown(sql);
@@ -107,8 +104,9 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
     places,
     instance,
     writer,
-    books,
-    sealer,
+    books: session(),
+    probe: session(),
+    sealer: session(),
     readers,
     store,
     bronze,

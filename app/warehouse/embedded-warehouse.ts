@@ -1,8 +1,9 @@
 /**
  * The Warehouse interface on DuckDB: who does what, on which connection, under which version.
  *
- * One connection writes, one answers the books (ledger, quarantine, audit), one seals, and a few read for callers, so
- * that none waits for another's kind of work.
+ * One connection writes, one answers the books (ledger, quarantine, audit), one seals, one answers probes, and a few
+ * read for callers, so that none waits for another's kind of work. What callers ask of the books is bounded as their
+ * other reads are: so many may wait, and so long.
  */
 import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
@@ -51,6 +52,8 @@ export interface WarehouseOptions {
   readonly threads: number;
   readonly readers: number;
   readonly readQueueMax: number;
+  /** READ_TIMEOUT_MS, for what is asked of the books; other reads bring their budget. */
+  readonly bookTimeoutMs?: number;
   readonly percentileRowsMax: number;
   /** Memory for telling new event ids from known ones; beyond it every batch is looked for in its table. */
   readonly seenIdsBytesMax?: number;
@@ -64,6 +67,7 @@ export interface WarehouseOptions {
 
 /** A gold view's rows have no commit: a read during which one landed is done again, at most this often. */
 const VIEW_READS_MAX = 3;
+const BOOK_TIMEOUT_MS = 10_000;
 
 export interface Places {
   readonly path: string;
@@ -78,6 +82,7 @@ export interface WarehouseParts {
   readonly instance: { closeSync(): void };
   readonly writer: DuckdbSession;
   readonly books: DuckdbSession;
+  readonly probe: DuckdbSession;
   readonly sealer: DuckdbSession;
   readonly readers: DuckdbReaders;
   readonly store: DuckdbStore;
@@ -178,11 +183,11 @@ export class EmbeddedWarehouse implements Warehouse {
   }
 
   quarantine(page: Parameters<Warehouse['quarantine']>[0]): Promise<readonly QuarantinedRow[]> {
-    return this.#parts.books.exclusive((sql) => quarantinePage(sql, page));
+    return this.#book((sql) => quarantinePage(sql, page));
   }
 
   audit(page: Parameters<Warehouse['audit']>[0]): Promise<readonly AuditEntry[]> {
-    return this.#parts.books.exclusive((sql) => auditPage(sql, page));
+    return this.#book((sql) => auditPage(sql, page));
   }
 
   writeAudit(entry: Omit<AuditEntry, 'id'>): Promise<void> {
@@ -191,24 +196,24 @@ export class EmbeddedWarehouse implements Warehouse {
   }
 
   requestOutcome(requestId: string): Promise<RequestOutcome> {
-    return this.#parts.books.exclusive((sql) => sql.transaction(() => takeRequestOutcome(sql, requestId)));
+    return this.#book((sql) => sql.transaction(() => takeRequestOutcome(sql, requestId)));
   }
 
   requestRows(
     requestId: string,
     page: { readonly afterIndex: number; readonly limit: number },
   ): Promise<readonly RowOutcome[]> {
-    return this.#parts.books.exclusive((sql) => sql.transaction(() => takeRequestRows(sql, requestId, page)));
+    return this.#book((sql) => sql.transaction(() => takeRequestRows(sql, requestId, page)));
   }
 
   accounting(cut: number, messageIds: readonly string[]): Promise<Accounting> {
-    const { books, datasets } = this.#parts;
-    return books.exclusive((sql) => sql.transaction(() => takeAccounting(sql, { cut, messageIds, datasets })));
+    const { datasets } = this.#parts;
+    return this.#book((sql) => sql.transaction(() => takeAccounting(sql, { cut, messageIds, datasets })));
   }
 
   async counts(): Promise<Readonly<Record<string, DatasetCounts>>> {
-    const { books, datasets, partitions } = this.#parts;
-    const counts = await books.exclusive((sql) => sql.transaction(() => takeCounts(sql, datasets)));
+    const { datasets, partitions } = this.#parts;
+    const counts = await this.#book((sql) => sql.transaction(() => takeCounts(sql, datasets)));
     return Object.fromEntries(
       [...counts].map(([dataset, one]) => [
         dataset,
@@ -255,7 +260,8 @@ export class EmbeddedWarehouse implements Warehouse {
   }
 
   async check(timeoutMs: number): Promise<void> {
-    const { books } = this.#parts;
+    const { probe, options } = this.#parts;
+    const limits = { queueMax: options.readQueueMax, timeoutMs };
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -268,7 +274,7 @@ export class EmbeddedWarehouse implements Warehouse {
       }, timeoutMs);
     });
     try {
-      await Promise.race([books.exclusive((sql) => sql.rows('SELECT count(*) FROM custody.facts')), late]);
+      await Promise.race([probe.bounded((sql) => sql.rows('SELECT count(*) FROM custody.facts'), limits), late]);
     } finally {
       clearTimeout(timer);
     }
@@ -285,9 +291,9 @@ export class EmbeddedWarehouse implements Warehouse {
 
   /** The open mark stays when the file is broken, so that the next open reads it to its end. */
   async close(): Promise<void> {
-    const { writer, books, sealer, readers, instance, places, broken } = this.#parts;
+    const { writer, books, probe, sealer, readers, instance, places, broken } = this.#parts;
     await readers.close();
-    for (const session of [sealer, books, writer]) await session.close();
+    for (const session of [sealer, probe, books, writer]) await session.close();
     instance.closeSync();
     if (!broken.found) await rm(places.mark, { force: true });
   }
@@ -329,6 +335,14 @@ export class EmbeddedWarehouse implements Warehouse {
     );
     this.#parts.partitions.startGeneration(String(facts?.value));
     options.onProgress?.({ kind: 'replayed', ...replayed, durationMs: options.now() - startedAtMs });
+  }
+
+  #book<T>(read: (sql: Sql) => Promise<T>): Promise<T> {
+    const { books, options } = this.#parts;
+    return books.bounded(read, {
+      queueMax: options.readQueueMax,
+      timeoutMs: options.bookTimeoutMs ?? BOOK_TIMEOUT_MS,
+    });
   }
 
   #contract(dataset: string): Contract {
