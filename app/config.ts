@@ -43,6 +43,7 @@ function setting<T>(fallback: string | number, unit: string, about: string, pars
   return { default: String(fallback), unit, about, parse };
 }
 
+// biome-ignore format: one line a setting, as a table
 export const SETTINGS = {
   PORT: setting(8080, 'port', 'Where the API listens; 0 takes a free one.', integer(0, 65_535)),
   HOST: setting('127.0.0.1', 'address', 'The address the API binds to.', text),
@@ -138,11 +139,15 @@ function refuseImpossible(config: Config): void {
     throw new ConfigError('FAULT_POINT is for tests: set NODE_ENV=test or unset it.');
   }
   if (config.ROLE !== 'all' && (config.BUS === 'embedded' || config.WAREHOUSE === 'embedded')) {
-    throw new ConfigError(`ROLE=${config.ROLE} needs BUS=pubsub and WAREHOUSE=bigquery: embedded parts live in one process.`);
+    throw new ConfigError(
+      `ROLE=${config.ROLE} needs BUS=pubsub and WAREHOUSE=bigquery: embedded parts live in one process.`,
+    );
   }
   for (const name of ['BUS', 'WAREHOUSE', 'STATE'] as const) {
-    if (config[name] !== 'embedded') throw new ConfigError(`${name}=${config[name]} is not available in this version; use embedded.`);
+    if (config[name] !== 'embedded')
+      throw new ConfigError(`${name}=${config[name]} is not available in this version; use embedded.`);
   }
   if (config.BACKOFF_MAX_MS < config.BACKOFF_MIN_MS) throw new ConfigError('BACKOFF_MAX_MS is below BACKOFF_MIN_MS.');
-  if (config.RECORD_BYTES_MAX > config.BODY_BYTES_MAX) throw new ConfigError('RECORD_BYTES_MAX is above BODY_BYTES_MAX.');
+  if (config.RECORD_BYTES_MAX > config.BODY_BYTES_MAX)
+    throw new ConfigError('RECORD_BYTES_MAX is above BODY_BYTES_MAX.');
 }

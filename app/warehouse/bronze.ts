@@ -16,8 +16,8 @@ import { type DuckdbSession, literal, type Sql } from './duckdb-session.ts';
 import type { SealableMessage } from './warehouse.ts';
 import { readBodiesAsText, readRejects, withWorkFile } from './work-file.ts';
 
-export const AUDIT_FOLDER = '_audit';
-export const TOMBSTONE_FOLDER = '_tombstones';
+const AUDIT_FOLDER = '_audit';
+const TOMBSTONE_FOLDER = '_tombstones';
 
 export type BronzeKind = 'rows' | 'audit' | 'tombstones';
 
@@ -98,7 +98,9 @@ export class Bronze {
     return { hash, kind, dataset: kind === 'rows' ? folder : '', path };
   }
 
-  async #sealDataset(sql: Sql, messages: readonly SealableMessage[]): Promise<readonly SealedFile[]> {
+  async #sealDataset(sql: Sql, given: readonly SealableMessage[]): Promise<readonly SealedFile[]> {
+    // One published twice was stored once, the first time it was settled.
+    const messages = [...Map.groupBy(given, ({ messageId }) => messageId).values()].flatMap((same) => same.slice(0, 1));
     const lines = messages.map(({ settleOrder, sequence, late, data }) => ({
       order: settleOrder,
       sequence,

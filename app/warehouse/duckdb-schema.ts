@@ -23,7 +23,7 @@ export function derivedColumns(contract: Contract): readonly Column[] {
 }
 
 /** Our own columns, in every silver table, after the contract's. */
-export const OWN_COLUMNS: readonly Column[] = [
+const OWN_COLUMNS: readonly Column[] = [
   { name: '_event_id', type: 'UUID' },
   { name: '_event_date', type: 'DATE' },
   { name: '_message_id', type: 'UUID' },
@@ -190,7 +190,7 @@ async function prepareViews(sql: Sql, contracts: ReadonlyMap<string, Contract>):
 }
 
 /** The names come from a contract that was judged at start; measures are the query grammar's. */
-export function goldSelect(contract: Contract, model: GoldModel): string {
+function goldSelect(contract: Contract, model: GoldModel): string {
   const table = silverTable(contract.name);
   switch (model.kind) {
     case 'aggregate': {

@@ -42,7 +42,7 @@ export type RecoveryProgress =
   | { readonly kind: 'skipped'; readonly dataset: string; readonly files: number };
 
 /** Bronze itself is damaged. Nothing is guessed: a person restores the file from a backup. */
-export class BronzeError extends StartError {}
+class BronzeError extends StartError {}
 
 export interface OpenedFile {
   readonly instance: DuckDBInstance;

@@ -50,7 +50,7 @@ export const orders: Contract = {
 };
 
 /** Derived fields; equal rows are told apart by their occurrence. */
-export const notes: Contract = {
+const notes: Contract = {
   ...PLAIN,
   name: 'notes',
   fields: {

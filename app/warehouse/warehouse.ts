@@ -159,7 +159,9 @@ export interface Warehouse {
   /** Which of these messages the ledger holds. */
   ledgerHolds(messageIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** Writes messages into sealed, fsynced bronze files; resolves when they would survive the loss of all else. */
-  seal(messages: readonly SealableMessage[]): Promise<{ readonly files: number; readonly rows: number; readonly bytes: number }>;
+  seal(
+    messages: readonly SealableMessage[],
+  ): Promise<{ readonly files: number; readonly rows: number; readonly bytes: number }>;
 
   /** From memory, no query: for ETags. Event time bounds in ms, `from` inclusive, `to` exclusive. */
   version(dataset: string, range: { readonly fromMs?: number; readonly toMs?: number }): PartitionsVersion;
@@ -167,14 +169,31 @@ export interface Warehouse {
   records(query: RecordsQuery, budget: ReadBudget): Promise<RecordsResult>;
 
   /** Newest first. `after` is the id of the last one of the page before. */
-  quarantine(page: { readonly dataset?: string; readonly code?: string; readonly requestId?: string; readonly limit: number; readonly after?: string }): Promise<readonly QuarantinedRow[]>;
-  audit(page: { readonly dataset?: string; readonly step?: string; readonly limit: number; readonly after?: string }): Promise<readonly AuditEntry[]>;
+  quarantine(page: {
+    readonly dataset?: string;
+    readonly code?: string;
+    readonly requestId?: string;
+    readonly limit: number;
+    readonly after?: string;
+  }): Promise<readonly QuarantinedRow[]>;
+  audit(page: {
+    readonly dataset?: string;
+    readonly step?: string;
+    readonly limit: number;
+    readonly after?: string;
+  }): Promise<readonly AuditEntry[]>;
   writeAudit(entry: Omit<AuditEntry, 'id'>): Promise<void>;
 
   requestOutcome(requestId: string): Promise<RequestOutcome>;
   /** Rows of a request that are not stored, rejected ones included, by index. */
-  requestRows(requestId: string, page: { readonly afterIndex: number; readonly limit: number }): Promise<readonly RowOutcome[]>;
-  accounting(cut: number, messageIds: readonly string[]): Promise<{ readonly datasets: Readonly<Record<string, WarehouseAccounting>>; readonly held: ReadonlySet<string> }>;
+  requestRows(
+    requestId: string,
+    page: { readonly afterIndex: number; readonly limit: number },
+  ): Promise<readonly RowOutcome[]>;
+  accounting(
+    cut: number,
+    messageIds: readonly string[],
+  ): Promise<{ readonly datasets: Readonly<Record<string, WarehouseAccounting>>; readonly held: ReadonlySet<string> }>;
   counts(): Promise<Readonly<Record<string, DatasetCounts>>>;
   /** Removes rows that came with sample data; the ledger keeps them as erased. */
   removeSamples(): Promise<number>;
