@@ -196,6 +196,8 @@ async function openStores(options: StoreOptions): Promise<Stores> {
     },
   });
   const squared = await bus.reconcile((messageIds) => warehouse.ledgerHolds(messageIds));
+  // The warehouse lost commits that readers may have seen.
+  if (squared.redelivered > 0) await warehouse.newGeneration();
   if (squared.acknowledged + squared.redelivered > 0) telemetry.log('busReconciled', squared);
   return { bus, warehouse, state };
 }

@@ -17,6 +17,7 @@ import { startSubscriber } from './subscriber.ts';
 
 /** Longer than any test: only `sealAll` seals. */
 const NEVER_MS = '3600000';
+const VALIDATORS = new Map([...CONTRACTS].map(([name, contract]) => [name, compileValidator(contract)]));
 const DRAIN = { timeoutMs: 5_000 };
 const CONFIG = readConfig({
   BATCH_WAIT_MS: '0',
@@ -89,7 +90,8 @@ export class Pipeline {
   /** Gives a sealer to `use`, and stops it after. */
   async sealing(use: (sealer: Sealer) => Promise<void>): Promise<void> {
     const { bus, warehouse } = this;
-    const sealer = startSealer({ config: CONFIG, bus, warehouse, telemetry: this.#telemetry, now: Date.now });
+    const books = { contracts: CONTRACTS, validators: VALIDATORS };
+    const sealer = startSealer({ config: CONFIG, bus, warehouse, telemetry: this.#telemetry, now: Date.now, ...books });
     try {
       await use(sealer);
     } finally {
@@ -125,7 +127,7 @@ export class Pipeline {
         return pipeline.#warehouse;
       },
       contracts: CONTRACTS,
-      validators: new Map([...CONTRACTS].map(([name, contract]) => [name, compileValidator(contract)])),
+      validators: VALIDATORS,
       telemetry: this.#telemetry,
       now: Date.now,
       onCommit: (outcome) => {

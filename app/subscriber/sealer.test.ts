@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { orders, Pipeline } from './pipeline.contract.ts';
+import { order } from '../warehouse/warehouse-data.contract.ts';
+import { foreign, orders, Pipeline } from './pipeline.contract.ts';
 
 describe('the sealer', () => {
   let pipeline: Pipeline;
@@ -29,7 +30,10 @@ describe('the sealer', () => {
     pipeline.atPoint = (name) => {
       if (name === 'while-sealing') whileSealing.push(waiting());
     };
-    await pipeline.sealing((sealer) => sealer.sealAll());
+    await pipeline.sealing(async (sealer) => {
+      await sealer.sealAll();
+      pipeline.atPoint = () => undefined;
+    });
     assert.ok(whileSealing.length > 0);
     assert.ok(
       whileSealing.every((messages) => messages === 2),
@@ -47,6 +51,42 @@ describe('the sealer', () => {
       await sealer.sealAll();
       assert.equal(waiting(), 0);
     });
+  });
+
+  it("seals another publisher's message as it was stored: it comes back from bronze", async () => {
+    await pipeline.bus.publish([foreign({ data: Buffer.from(`${JSON.stringify(order('f').body)}\n`) })]);
+    await pipeline.consume(2);
+    await pipeline.sealing((sealer) => sealer.sealAll());
+    assert.equal(waiting(), 0);
+    await pipeline.closeStores();
+    for (const name of ['warehouse.duckdb', 'warehouse.duckdb.wal'])
+      await rm(join(pipeline.dir, name), { force: true });
+    await pipeline.openStores();
+    assert.equal((await pipeline.warehouse.counts())['orders']?.stored, 4);
+  });
+
+  it('keeps a message that cannot be sealed on the bus, and seals its neighbours', async () => {
+    const store = pipeline.warehouse.seal.bind(pipeline.warehouse);
+    const [first] = await pipeline.bus.settled({ limit: 1, bytesMax: 1_000_000 });
+    pipeline.warehouse.seal = (messages) =>
+      store(
+        messages.map((one) => (one.messageId === first?.message.messageId ? { ...one, data: Buffer.from('{}') } : one)),
+      );
+    await pipeline.sealing(async (sealer) => {
+      await assert.rejects(sealer.sealAll(), { code: 'WAREHOUSE_UNAVAILABLE' });
+      assert.equal(waiting(), 1);
+    });
+  });
+
+  it('seals entries of the audit that no message brought', async () => {
+    await pipeline.sealing((sealer) => sealer.sealAll());
+    await pipeline.warehouse.removeSamples();
+    await pipeline.sealing(async () => undefined);
+    await pipeline.closeStores();
+    for (const name of ['warehouse.duckdb', 'warehouse.duckdb.wal'])
+      await rm(join(pipeline.dir, name), { force: true });
+    await pipeline.openStores();
+    assert.equal((await pipeline.warehouse.audit({ step: 'samples.remove', limit: 10 })).length, 1);
   });
 
   it('does not hold up a stop when sealing fails: the messages are on the bus at the next start', async () => {

@@ -4,13 +4,18 @@
  * Until its file is sealed a message is on the bus, so at any moment bronze and bus together hold everything that was
  * ever accepted. Sealing runs on an interval, when enough bytes wait, and once at stop.
  */
-import type { Bus } from '../bus/bus.ts';
+import type { Bus, SettledMessage } from '../bus/bus.ts';
 import type { Config } from '../config.ts';
+import type { Contract } from '../datasets/contract.ts';
+import { decodeForeign } from '../record/envelopes.ts';
+import type { Validator } from '../record/validate.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Warehouse } from '../warehouse/warehouse.ts';
 
 /** Messages in one pass: 50,000 single-row messages make a file of some MiB. */
 const SEAL_MESSAGES_MAX = 50_000;
+/** In one pass: one bad message is found among SEAL_MESSAGES_MAX in 17 halvings; more failures than two such are an outage. */
+const FAILURES_MAX = 34;
 /** How often the amount waiting is looked at. */
 const LOOK_MS = 1_000;
 
@@ -18,6 +23,8 @@ export interface SealerParts {
   readonly config: Pick<Config, 'SEAL_INTERVAL_MS' | 'SEAL_BYTES_MAX'>;
   readonly bus: Bus;
   readonly warehouse: Warehouse;
+  readonly contracts: ReadonlyMap<string, Contract>;
+  readonly validators: ReadonlyMap<string, Validator>;
   readonly telemetry: Telemetry;
   readonly now: () => number;
 }
@@ -49,7 +56,7 @@ export function startSealer(parts: SealerParts): Sealer {
       const waiting = parts.bus.settledCount();
       const due =
         parts.now() - lastSealAtMs >= parts.config.SEAL_INTERVAL_MS || waiting.bytes >= parts.config.SEAL_BYTES_MAX;
-      if (busy || waiting.messages === 0 || !due) return;
+      if (busy || !due) return;
       busy = true;
       void sealOrReport().finally(() => {
         busy = false;
@@ -67,26 +74,55 @@ export function startSealer(parts: SealerParts): Sealer {
   };
 }
 
-async function sealWaiting({ config, bus, warehouse, telemetry }: SealerParts): Promise<void> {
+async function sealWaiting(parts: SealerParts): Promise<void> {
+  const { config, bus, warehouse } = parts;
   let passes =
     Math.ceil(bus.settledCount().messages / SEAL_MESSAGES_MAX) +
     Math.ceil(bus.settledCount().bytes / config.SEAL_BYTES_MAX);
+  // Entries of the audit that no message brought are sealed as well.
+  if (passes === 0) await warehouse.seal([]);
   while (passes > 0) {
     const settled = await bus.settled({ limit: SEAL_MESSAGES_MAX, bytesMax: config.SEAL_BYTES_MAX });
     if (settled.length === 0) return;
-    const startedAt = performance.now();
-    const sealed = await warehouse.seal(
-      settled.map(({ message, sequence, settleOrder, foreign }) => ({
-        messageId: message.messageId,
-        dataset: message.dataset,
-        data: message.data,
-        sequence,
-        settleOrder,
-        late: foreign,
-      })),
-    );
-    await bus.release(settled.map((one) => one.settleOrder));
-    telemetry.sealed({ ...sealed, messages: settled.length, seconds: (performance.now() - startedAt) / 1000 });
+    await sealBatch(parts, settled);
     passes -= 1;
   }
+}
+
+/** What cannot be sealed stays on the bus and keeps no other message waiting. Throws the first failure, at the end. */
+async function sealBatch(parts: SealerParts, settled: readonly SettledMessage[]): Promise<void> {
+  const failures: unknown[] = [];
+  const waiting = [...Map.groupBy(settled, ({ message }) => message.dataset).values()];
+  for (let group = waiting.pop(); group !== undefined; group = waiting.pop()) {
+    const failure = await sealMessages(parts, group).then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    if (failure === undefined) continue;
+    failures.push(failure.error);
+    if (failures.length >= FAILURES_MAX) break;
+    const half = Math.ceil(group.length / 2);
+    if (group.length > 1) waiting.push(group.slice(half), group.slice(0, half));
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+async function sealMessages(
+  { bus, warehouse, telemetry, contracts, validators }: SealerParts,
+  settled: readonly SettledMessage[],
+): Promise<void> {
+  const startedAt = performance.now();
+  const sealed = await warehouse.seal(
+    settled.map(({ message, sequence, settleOrder, foreign, publishedAtMs }) => ({
+      messageId: message.messageId,
+      dataset: message.dataset,
+      // As it was stored: another publisher's bytes are no envelope.
+      data: foreign ? decodeForeign(message, contracts, validators, publishedAtMs).data : message.data,
+      sequence,
+      settleOrder,
+      late: foreign,
+    })),
+  );
+  await bus.release(settled.map((one) => one.settleOrder));
+  telemetry.sealed({ ...sealed, messages: settled.length, seconds: (performance.now() - startedAt) / 1000 });
 }

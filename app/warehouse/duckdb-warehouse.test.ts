@@ -139,6 +139,24 @@ describe('the embedded warehouse', () => {
       assert.equal(progress.at(-1)?.kind, 'replayed');
     });
 
+    it('starts a new generation when a commit that was lost comes back from bronze, and whenever it is told to', async () => {
+      const one = message({ rows: [order('a')] });
+      const warehouse = await open();
+      await warehouse.store([one]);
+      await warehouse.seal(sealable([one, one]));
+      const { generation } = warehouse.version('orders', {});
+      await close(warehouse);
+      await tamper('DELETE FROM silver.orders', 'DELETE FROM custody.ledger', 'DELETE FROM custody.bronze_files');
+      const recovered = await open();
+      assert.equal((await recovered.counts())['orders']?.stored, 1);
+      const replayed = recovered.version('orders', {}).generation;
+      await recovered.newGeneration();
+      const told = recovered.version('orders', {}).generation;
+      assert.equal(new Set([generation, replayed, told]).size, 3);
+      await close(recovered);
+      assert.equal((await open()).version('orders', {}).generation, told);
+    });
+
     it("keeps each message's own numbers equal to its rows", async () => {
       const warehouse = await open();
       await fill(warehouse);

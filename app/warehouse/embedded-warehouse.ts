@@ -280,6 +280,16 @@ export class EmbeddedWarehouse implements Warehouse {
     }
   }
 
+  /** Ends every cursor handed out so far: rows that were read under one commit come again under another. */
+  async newGeneration(): Promise<void> {
+    const { writer, partitions } = this.#parts;
+    const generation = newId();
+    await writer.exclusive((sql) =>
+      sql.run("UPDATE custody.facts SET value = $1 WHERE name = 'generation'", [generation]),
+    );
+    partitions.startGeneration(generation);
+  }
+
   /** What the WAL holds that the file does not yet. */
   walBytes(): number {
     return statSync(`${this.#parts.places.path}.wal`, { throwIfNoEntry: false })?.size ?? 0;
@@ -326,14 +336,10 @@ export class EmbeddedWarehouse implements Warehouse {
         read: rows,
         stored: rows,
       });
-      if (replayed.erased > 0)
-        await sql.run("UPDATE custody.facts SET value = $1 WHERE name = 'generation'", [newId()]);
       await sql.run('CHECKPOINT');
     });
-    const [facts] = await writer.exclusive((sql) =>
-      sql.rows("SELECT value FROM custody.facts WHERE name = 'generation'"),
-    );
-    this.#parts.partitions.startGeneration(String(facts?.value));
+    // Rows come back under other commit numbers than those that cursors know.
+    if (replayed.messages + replayed.erased > 0) await this.newGeneration();
     options.onProgress?.({ kind: 'replayed', ...replayed, durationMs: options.now() - startedAtMs });
   }
 
