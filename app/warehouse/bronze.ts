@@ -197,7 +197,7 @@ export async function hashOf(path: string): Promise<string> {
 }
 
 /** Of a folder: makes the names in it durable. */
-async function syncFile(path: string): Promise<void> {
+export async function syncFile(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();

@@ -7,7 +7,7 @@
 import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { DuckDBInstance } from '@duckdb/node-api';
-import { Bronze } from './bronze.ts';
+import { Bronze, syncFile } from './bronze.ts';
 import { DuckdbReaders } from './duckdb-readers.ts';
 import { prepareSchema, silverTable } from './duckdb-schema.ts';
 import { DuckdbSession, openInstance, type Sql } from './duckdb-session.ts';
@@ -52,7 +52,9 @@ export async function openDuckdbWarehouse(options: WarehouseOptions): Promise<Em
   });
   if (setAside !== undefined) options.onProgress?.({ kind: 'set_aside', ...setAside });
   try {
-    await writeFile(places.mark, `${process.pid}\n`);
+    await writeFile(places.mark, `${process.pid}\n`, { flush: true });
+    // The names of the mark, of bronze and of a new database, which a power cut could take away again.
+    await syncFile(dir);
     for (const name of await readdir(places.work)) await rm(join(places.work, name), { recursive: true });
     return await compose({ options, places, instance, unclean });
   } catch (error) {
