@@ -262,7 +262,7 @@ const request = ['method', 'route', 'status', 'durationMs', 'code', 'keyId', 'lo
 // biome-ignore format: one event a line
 export const LOG_EVENTS = {
   requestAnswered: { event: 'http.request', level: 'info', about: 'The access line of an answer below 500, and of a caller that went away (499).', fields: request },
-  requestProbed: { event: 'http.request', level: 'debug', about: 'The access line of a probe that was answered 200.', fields: request },
+  requestProbed: { event: 'http.request', level: 'debug', about: 'The access line of a probe, whatever it was answered.', fields: request },
   requestErred: { event: 'http.request', level: 'error', about: 'The access line of an answer of 500 and above.', fields: request },
   requestFailed: { event: 'http.failure', level: 'error', about: 'Why an answer is 500 or above, before its access line.', fields: ['code', 'traceId', 'error'] },
   serviceStarted: { event: 'service.started', level: 'info', about: 'Listening.', fields: ['version', 'role', 'url', 'docsUrl', 'metricsUrl', 'dataDir', 'tracing', 'startMs'] },

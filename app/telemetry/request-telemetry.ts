@@ -76,7 +76,7 @@ interface Parts {
   readonly routes: Set<string>;
 }
 
-/** Asked by machines every few seconds: their success is told at debug. */
+/** Asked by machines every few seconds: told at debug. That readiness changed has a line of its own. */
 const PROBES: ReadonlySet<string> = new Set(['/livez', '/readyz']);
 const REFUSED_STATUS = 400;
 const FAILED_STATUS = 500;
@@ -212,8 +212,8 @@ function observeRequest(
 }
 
 function accessEvent({ route, status }: FinishedRequest): 'requestAnswered' | 'requestErred' | 'requestProbed' {
-  if (status >= FAILED_STATUS) return 'requestErred';
-  return route !== undefined && PROBES.has(route) ? 'requestProbed' : 'requestAnswered';
+  if (route !== undefined && PROBES.has(route)) return 'requestProbed';
+  return status >= FAILED_STATUS ? 'requestErred' : 'requestAnswered';
 }
 
 function accessLine({
