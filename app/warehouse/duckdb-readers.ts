@@ -240,8 +240,9 @@ interface CollectOptions<T> extends Pick<StatementOptions<T>, 'rowsMax' | 'shape
 async function collect<T>({ result, rowsMax, shape, isInterrupted }: CollectOptions<T>): Promise<readonly T[]> {
   const rows: T[] = [];
   for (;;) {
-    if (isInterrupted()) throw new Error('interrupted between chunks');
     const chunk = await result.fetchChunk();
+    // Judged before the end is believed: an interrupted stream may end like a whole one, and a part is no answer.
+    if (isInterrupted()) throw new Error('interrupted between chunks');
     if (chunk === null || chunk.rowCount === 0) return rows;
     if (rows.length + chunk.rowCount > rowsMax) throw tooManyRows(rowsMax);
     for (const values of chunk.getRows()) rows.push(shaped(shape, values));
