@@ -9,18 +9,31 @@ import {
 } from '@opentelemetry/sdk-trace';
 import { CountedExporter, CountedProcessor } from './span-export.ts';
 
+const SUCCESS = { code: 0 };
+const FAILURE = { code: 1 };
+
 type Answer = (result: { code: number }) => void;
 
 /** Answers when the test says so. */
 class HeldExporter implements SpanExporter {
   readonly answers: Answer[] = [];
   spans: ReadableSpan[] = [];
+  #held = true;
   export(spans: ReadableSpan[], done: Answer): void {
     this.spans.push(...spans);
-    this.answers.push(done);
+    if (this.#held) this.answers.push(done);
+    else done(SUCCESS);
+  }
+  /** Answers what waits and whatever comes. */
+  letGo(): void {
+    this.#held = false;
+    for (const answer of this.answers.splice(0)) answer(SUCCESS);
   }
   async shutdown(): Promise<void> {}
 }
+
+/** Ended after each test: a processor that still waits for an answer keeps the process alive for a minute. */
+const ends: (() => Promise<void>)[] = [];
 
 function pipeline(inner: SpanExporter, waitingMax = 4) {
   const counts = { ended: 0, exported: 0, dropped: { queue_full: 0, export_failed: 0, shutdown: 0 } };
@@ -32,6 +45,10 @@ function pipeline(inner: SpanExporter, waitingMax = 4) {
     scheduledDelayMillis: 60_000,
   });
   const processor = new CountedProcessor({ processor: batches, exporter, counts, waitingMax });
+  ends.push(() => {
+    if (inner instanceof HeldExporter) inner.letGo();
+    return processor.shutdown();
+  });
   const tracer = new TracerProvider({ spanProcessors: [processor] }).getTracer('test');
   const end = (times: number): void => {
     for (let index = 0; index < times; index++) tracer.startSpan('one', {}, context.active()).end();
@@ -39,10 +56,11 @@ function pipeline(inner: SpanExporter, waitingMax = 4) {
   return { counts, processor, tracer, end };
 }
 
-const SUCCESS = { code: 0 };
-const FAILURE = { code: 1 };
-
 describe('the accounts of spans', () => {
+  afterEach(async () => {
+    await Promise.all(ends.splice(0).map((end) => end()));
+  });
+
   it('count what the collector confirmed and what it refused', async () => {
     const inner = new HeldExporter();
     const { counts, end, processor } = pipeline(inner);
