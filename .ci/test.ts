@@ -12,8 +12,8 @@ import { ensurePrograms } from './programs.ts';
 
 interface Suite {
   readonly name: string;
-  /** Runs in `npm run test:unit` too, which stays under 60 s. */
-  readonly quick: boolean;
+  /** Runs in `npm run test:unit` too, which stays under 60 s: as it is, or as this shorter command. */
+  readonly quick: boolean | readonly [string, ...string[]];
   readonly countsFrom: CountsFrom;
   readonly command: readonly [string, ...string[]];
 }
@@ -24,18 +24,23 @@ const REPORTER = ['--reporter', './.ci/reporter.ts', '--reporter-option', `count
 /** Starts the service a few dozen times, under strace and on damaged files: about 80 s. */
 const DURABILITY = 'loadtests/durability/*.test.ts';
 
+/** Tests that start the whole service, or programs of their own, again and again. */
+const STARTS_SERVICES = ['app/api/**', 'app/cli/**', 'app/telemetry/service-*', 'app/bus/durability.test.ts'].flatMap(
+  (pattern) => ['--ignore', pattern],
+);
+
 /** A new suite is one row. */
 const SUITES: readonly Suite[] = [
   { name: 'check', quick: true, countsFrom: 'exit code', command: ['node', '.ci/check.ts'] },
   {
     name: 'unit',
-    quick: true,
+    quick: ['mocha', ...REPORTER, ...STARTS_SERVICES, 'app/**/*.test.ts', '.ci/**/*.test.ts'],
     countsFrom: 'mocha',
     command: ['c8', 'mocha', ...REPORTER, 'app/**/*.test.ts', '.ci/**/*.test.ts'],
   },
   {
     name: 'loadtests',
-    quick: true,
+    quick: false,
     countsFrom: 'mocha',
     command: ['mocha', ...REPORTER, '--ignore', DURABILITY, 'loadtests/**/*.test.ts'],
   },
@@ -86,14 +91,18 @@ function chosenSuites(): readonly Suite[] | number {
       return 0;
     }
     const chosen = SUITES.filter(
-      (suite) => (values.only ?? suite.name) === suite.name && (!values.quick || suite.quick),
+      (suite) => (values.only ?? suite.name) === suite.name && (!values.quick || suite.quick !== false),
     );
-    if (chosen.length > 0) return chosen;
+    if (chosen.length > 0) return values.quick ? chosen.map(shortened) : chosen;
     console.error(`No suite is called ${values.only}.\n${USAGE}`);
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
   }
   return WRONG_USAGE;
+}
+
+function shortened(suite: Suite): Suite {
+  return Array.isArray(suite.quick) ? { ...suite, command: suite.quick } : suite;
 }
 
 async function runSuite(suite: Suite, countsFile: string): Promise<Counts> {
