@@ -58,6 +58,8 @@ const SETTINGS = {
 };
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SCRAPES_MAX = 3000;
+/** A line that does not come must fail its test, not keep the runner waiting. */
+const LINE_TIMEOUT_MS = 10_000;
 
 export async function startObserved({ env = {}, entry = 'app/main.ts' }: StartOptions = {}): Promise<ObservedService> {
   const dataDir = await mkdtemp(join(tmpdir(), 'vigia-observed-'));
@@ -128,15 +130,22 @@ class Output {
   }
 
   async line(event: string): Promise<Line> {
-    let over = false;
-    void this.ended.finally(() => {
-      over = true;
-    });
-    for (;;) {
-      const found = this.lines.find(({ msg }) => msg === event);
-      if (found !== undefined) return found;
-      assert.ok(!over, `the process ended without the line ${event}`);
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const fail = (why: string): void => reject(new Error(`${why} without the line ${event}`));
+    const timer = setTimeout(() => fail(`${LINE_TIMEOUT_MS} ms passed`), LINE_TIMEOUT_MS);
+    void this.ended.then(() => fail('the process ended'));
+    // Nobody waits for it once the line is there.
+    late.catch(() => undefined);
+    try {
+      for (;;) {
+        const found = this.lines.find(({ msg }) => msg === event);
+        if (found !== undefined) return found;
+        const { promise: next, resolve } = Promise.withResolvers<void>();
+        this.#waiting.add(resolve);
+        await Promise.race([next, late]);
+      }
+    } finally {
+      clearTimeout(timer);
     }
   }
 

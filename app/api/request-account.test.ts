@@ -46,7 +46,9 @@ describe('the account of requests', function () {
       const answers = await Promise.all(Array.from({ length: 10 }, () => running.ask('/v1/datasets/flights/records')));
       shed += answers.filter(({ status }) => status === 503).length;
     }
-    const load = await running.ask('/v1/datasets', { headers: { 'vigia-load': 'yes' } });
+    let marked = 503;
+    for (let tries = 0; tries < 200 && (tries === 0 || marked !== 503); tries += 1)
+      marked = (await running.ask('/v1/datasets', { headers: { 'vigia-load': 'yes' } })).status;
     clearInterval(busy);
     assert.ok(shed >= 3);
     const samples = await until(REQUESTS, answered(ROUTE, 503), shed);
@@ -55,8 +57,9 @@ describe('the account of requests', function () {
       total(samples, REQUESTS, { http_response_status_code: '503' }),
     );
     assert.ok(total(samples, 'vigia_queue_time_seconds') > 0);
-    const marked = total(samples, REQUESTS, { http_route: '/v1/datasets', vigia_load: 'yes' });
-    assert.equal(marked, 1, `a load test's request stays told apart, answered ${load.status}`);
+    assert.equal(marked, 503);
+    const apart = { ...answered('/v1/datasets', 503), vigia_load: 'yes' };
+    assert.equal(total(samples, REQUESTS, apart), 1, 'a load test leaves the objectives alone, shed or not');
   });
   it('has bodies over the limit, rates over the limit and full disks by their reason', async () => {
     await start({

@@ -311,6 +311,8 @@ function describeStop(this: Mocha.Suite): void {
     assert.equal(total(last, 'vigia_records_total', { outcome: 'accepted' }), IN_FLIGHT);
     const settled = ['stored', 'duplicate'].map((outcome) => total(last, 'vigia_records_total', { outcome }));
     assert.deepEqual(settled, [1, IN_FLIGHT - 1]);
+    const { duration_ms: durationMs } = service.lines.at(-1) ?? {};
+    assert.ok(Number(durationMs) < 30_000, 'and then at once');
   });
   it('answers all of them and exits with 0', () => {
     assert.equal(exitCode, 0);
@@ -347,7 +349,13 @@ function describeDeliveries(this: Mocha.Suite): void {
   before(async () => {
     service = await startObserved({
       entry: import.meta.filename,
-      env: { BATCH_WAIT_MS: '250', DELIVERY_ATTEMPTS_MAX: '2', BACKOFF_MIN_MS: '1', BACKOFF_MAX_MS: '1' },
+      env: {
+        BATCH_WAIT_MS: '250',
+        DELIVERY_ATTEMPTS_MAX: '2',
+        BACKOFF_MIN_MS: '1',
+        BACKOFF_MAX_MS: '1',
+        SCRAPE_WAIT_MS: '300',
+      },
     });
     const both = await Promise.all([post(service, flight(1)), post(service, flight(2))]);
     assert.deepEqual(
@@ -410,6 +418,10 @@ function describeDeliveries(this: Mocha.Suite): void {
       dead.map(({ code, dataset, message_id, records, attempts }) => [code, dataset, message_id, records, attempts]),
       [['MESSAGE_FAILED', 'flights', poisonId, 1, 2]],
     );
+  });
+  it('are followed by a stop that waited for a scrape, in vain and no longer than it was told', async () => {
+    const { duration_ms: durationMs } = await service.line('service.stopped');
+    assert.ok(Number(durationMs) >= 300 && Number(durationMs) < 5000, String(durationMs));
   });
   it('are counted: deliveries, redeliveries, failures by type, the dead letter', () => {
     const flights = { dataset: 'flights' };
