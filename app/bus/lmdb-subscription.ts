@@ -197,7 +197,9 @@ export class LmdbSubscription implements Subscription {
   #sleep(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const pauseMs = this.#pausedUntilMs - performance.now();
-    const waitMs = pauseMs > 0 ? pauseMs : this.#fillWaitMs();
+    // A pause may have ended since the look that found nothing: what is ready then would wait for ever.
+    const overlooked = this.#ready.length > 0 || this.#reopenedUpTo !== undefined;
+    const waitMs = pauseMs > 0 ? pauseMs : overlooked ? 0 : this.#fillWaitMs();
     const timer = Number.isFinite(waitMs) ? setTimeout(resolve, Math.max(0, Math.ceil(waitMs))) : undefined;
     this.#wake = () => {
       clearTimeout(timer);
