@@ -6,7 +6,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { WebSocket } from 'ws';
-import { type ObservedService, type Samples, spansOf, startObserved, total } from './observed-service.contract.ts';
+import {
+  KIND,
+  type ObservedService,
+  type Samples,
+  spansOf,
+  startObserved,
+  total,
+} from './observed-service.contract.ts';
 import type { ReceivedSpan } from './telemetry/otlp-sink.ts';
 
 const RECORDS = '/v1/datasets/flights/records';
@@ -82,6 +89,11 @@ describe('one record’s journey', function () {
       service.sink.spans.filter(({ status }) => status === 2),
       [],
     );
+  });
+  it('is all that is traced: what the service asks itself makes no trace', () => {
+    const roots = service.sink.spans.filter(({ kind, parentSpanId }) => kind === KIND.internal && parentSpanId === '');
+    assert.deepEqual(roots, []);
+    assert.ok(total(samples, 'vigia_dependency_duration_seconds_count', { operation: 'accounting' }) > 0);
   });
   it('is read in a trace of its own, with the warehouse call inside', () => {
     const server = only(`GET ${ROUTE}`);
