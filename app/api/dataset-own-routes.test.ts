@@ -113,3 +113,65 @@ describe("the datasets' own routes", function () {
     assert.equal((await running.ask(path, { headers: { 'if-none-match': etag } })).status, 304);
   });
 });
+
+describe('an answer made of several reads', function () {
+  this.timeout(20_000);
+  const PATH = '/stats?region=Turin&week=21&year=2018';
+  let running: RunningService;
+  before(async () => {
+    running = await startService();
+    await trip(0);
+  });
+  after(() => running.stop());
+
+  const trip = async (minute: number): Promise<void> => {
+    const row = {
+      region: 'Turin',
+      origin_coord: 'POINT (7.67 44.99)',
+      destination_coord: 'POINT (7.72 45.06)',
+      datetime: `2018-05-21 02:${String(minute).padStart(2, '0')}:04`,
+      datasource: 'baba_car',
+    };
+    assert.equal((await running.send('trips', row)).status, 202);
+    await running.settled();
+  };
+  /** A trip lands before every second read of the next `rounds` answers; returns how many reads there were. */
+  const commitBetweenReads = (rounds: number): { readonly reads: () => number; readonly undo: () => void } => {
+    const { warehouse } = running.service;
+    const { aggregate } = warehouse;
+    let reads = 0;
+    Object.assign(warehouse, {
+      aggregate: async (...asked: Parameters<typeof aggregate>) => {
+        reads += 1;
+        if (reads % 2 === 0 && reads / 2 <= rounds) await trip(reads);
+        return aggregate(...asked);
+      },
+    });
+    return { reads: () => reads, undo: () => Object.assign(warehouse, { aggregate }) };
+  };
+  const tripsOf = (answer: Answer): readonly number[] => {
+    const { trips, bySource } = JSON.parse(answer.text) as { trips: number; bySource: Record<string, number> };
+    return [trips, Object.values(bySource).reduce((sum, count) => sum + count, 0)];
+  };
+
+  it('reads again when a commit came between them, so that all are of one version', async () => {
+    const commits = commitBetweenReads(1);
+    const answer = await running.ask(PATH);
+    commits.undo();
+    assert.deepEqual([tripsOf(answer), commits.reads()], [[2, 2], 4], answer.text);
+    const again = await running.ask(PATH, { headers: { 'cache-control': 'no-cache' } });
+    assert.deepEqual([again.headers.get('etag'), again.text], [answer.headers.get('etag'), answer.text]);
+  });
+
+  it('has no ETag and is not kept when commits keep coming between them', async () => {
+    await trip(40);
+    const commits = commitBetweenReads(Number.POSITIVE_INFINITY);
+    const mixed = await running.ask(PATH, { headers: { 'cache-control': 'no-cache' } });
+    commits.undo();
+    assert.deepEqual([mixed.status, commits.reads()], [200, 6]);
+    assert.deepEqual([mixed.headers.get('etag'), mixed.headers.get('cache-control')], [null, 'private, no-store']);
+    const next = await running.ask(PATH, { headers: { 'cache-control': 'no-cache' } });
+    assert.deepEqual(tripsOf(next), [6, 6]);
+    assert.match(next.headers.get('etag') ?? '', /^"/);
+  });
+});

@@ -1,8 +1,8 @@
 /** Mounts the routes that datasets bring as data (`/data_analysis`, `/stats`, …) on the same cache and versions. */
 import type { Config } from '../config.ts';
 import type { Contract } from '../datasets/contract.ts';
-import type { DatasetRoute } from '../datasets/route.ts';
-import type { PartitionsVersion, Warehouse } from '../warehouse/warehouse.ts';
+import type { DatasetRoute, RoutePlan } from '../datasets/route.ts';
+import type { AggregateResult, PartitionsVersion, Warehouse } from '../warehouse/warehouse.ts';
 import { checkDataset } from './access.ts';
 import { canonicalQuery } from './query-grammar.ts';
 import { parseQuery } from './json-answer.ts';
@@ -45,25 +45,19 @@ export function ownRoutes(parts: OwnRouteParts): readonly Route[] {
   }));
 }
 
-async function answerOwn(
-  { config, contracts, warehouse, answers }: OwnRouteParts,
-  own: DatasetRoute,
-  exchange: Exchange,
-): Promise<void> {
+/** Rounds of reads after which commits are no longer waited out: an answer of several versions is then sent unkept. */
+const ROUNDS_MAX = 3;
+
+async function answerOwn(parts: OwnRouteParts, own: DatasetRoute, exchange: Exchange): Promise<void> {
   checkDataset(exchange.caller, own.dataset);
   const plan = own.plan(parseQuery(own.query, exchange.query));
-  const budget = { timeoutMs: config.READ_TIMEOUT_MS, rowsMax: config.READ_ROWS_MAX };
-  const version = (): PartitionsVersion =>
-    newestVersion(plan.reads.map((read) => warehouse.version(read.dataset, rangeOf(read))));
-  await answers.answer(exchange, {
+  await parts.answers.answer(exchange, {
     question: `${own.path} ${plan.reads.map(canonicalQuery).join(' ')} ${exchange.query.toString()}`,
     mediaType: 'application/json',
-    contractVersion: contracts.get(own.dataset)?.version ?? 0,
-    version,
+    contractVersion: parts.contracts.get(own.dataset)?.version ?? 0,
+    version: () => newestVersion(versionsOf(parts, plan)),
     run: async () => {
-      // Taken before the reads: a commit between two of them must not make an older answer pass as its own.
-      const at = version();
-      const results = await Promise.all(plan.reads.map((read) => warehouse.aggregate(read, budget)));
+      const { results, at, mixed } = await readAll(parts, plan);
       return {
         body: JSON.stringify(plan.answer(results)),
         headers: {
@@ -71,10 +65,44 @@ async function answerOwn(
           'Vigia-Truncated': String(results.some((result) => result.truncated)),
           ...(results.some((result) => result.approximate) ? { 'Vigia-Approximate': 'true' } : {}),
         },
-        version: at,
+        version: mixed ? undefined : at,
       };
     },
   });
+}
+
+interface Reading {
+  readonly results: readonly AggregateResult[];
+  /** Of all partitions when the reads began; of a mixed reading when they ended. */
+  readonly at: PartitionsVersion;
+  /** A commit came between two reads, in every round. */
+  readonly mixed: boolean;
+}
+
+/** The reads of one answer, all as at one moment: what a commit got between is read again. */
+async function readAll(parts: OwnRouteParts, plan: RoutePlan): Promise<Reading> {
+  const { config, warehouse } = parts;
+  const budget = { timeoutMs: config.READ_TIMEOUT_MS, rowsMax: config.READ_ROWS_MAX };
+  for (let round = 1; ; round += 1) {
+    const before = versionsOf(parts, plan);
+    const results = await Promise.all(plan.reads.map((read) => warehouse.aggregate(read, budget)));
+    const after = versionsOf(parts, plan);
+    const mixed = !results.every((result, read) => isAsAt(before[read], { result, after: after[read] }));
+    if (!mixed || round === ROUNDS_MAX) return { results, at: newestVersion(mixed ? after : before), mixed };
+  }
+}
+
+function versionsOf({ warehouse }: OwnRouteParts, { reads }: RoutePlan): readonly PartitionsVersion[] {
+  return reads.map((read) => warehouse.version(read.dataset, rangeOf(read)));
+}
+
+/** Pinned to that version by the warehouse, or nothing it touches has changed since. */
+function isAsAt(
+  before: PartitionsVersion | undefined,
+  { result, after }: { readonly result: AggregateResult; readonly after: PartitionsVersion | undefined },
+): boolean {
+  if (before?.generation !== after?.generation) return false;
+  return before?.commitNumber === after?.commitNumber || before?.commitNumber === result.version.commitNumber;
 }
 
 /** Event time bounds as `Warehouse.version` takes them. */

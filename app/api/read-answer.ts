@@ -46,16 +46,19 @@ export interface ReadPlan {
 export interface ReadResult {
   readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** The version that the answer was really read at. */
-  readonly version: PartitionsVersion;
+  /** The version that the answer was really read at. Absent when its parts are of several: sent, never kept or named. */
+  readonly version: PartitionsVersion | undefined;
 }
 
-interface CachedAnswer {
-  readonly etag: string;
+interface ReadAnswer {
+  /** Absent: of no single version. */
+  readonly etag: string | undefined;
   readonly body: Buffer;
   readonly headers: Readonly<Record<string, string>>;
   readonly readAtMs: number;
 }
+
+type CachedAnswer = ReadAnswer & { readonly etag: string };
 
 interface Asked {
   readonly question: string;
@@ -77,7 +80,7 @@ export class ReadAnswers {
   readonly #telemetry: Telemetry;
   readonly #now: () => number;
   readonly #cache: LRUCache<string, CachedAnswer>;
-  readonly #running = new Map<string, Promise<CachedAnswer>>();
+  readonly #running = new Map<string, Promise<ReadAnswer>>();
   readonly #breaker: CircuitBreakerPolicy;
 
   constructor({ config, telemetry, now }: ReadAnswersOptions) {
@@ -130,7 +133,7 @@ export class ReadAnswers {
     this.#send(exchange, plan, await this.#readOrStale({ question, plan, currentEtag, kept }), wanted);
   }
 
-  async #readOrStale({ question, plan, currentEtag, kept }: Asked): Promise<CachedAnswer> {
+  async #readOrStale({ question, plan, currentEtag, kept }: Asked): Promise<ReadAnswer> {
     try {
       const answer = await this.#readOnce(question, plan, currentEtag);
       this.#telemetry.cacheAnswered({ result: 'miss' });
@@ -144,7 +147,7 @@ export class ReadAnswers {
   }
 
   /** Joins a read under way only when that began at this version or later. */
-  #readOnce(question: string, plan: ReadPlan, currentEtag: string): Promise<CachedAnswer> {
+  #readOnce(question: string, plan: ReadPlan, currentEtag: string): Promise<ReadAnswer> {
     const running = this.#running.get(currentEtag);
     if (running !== undefined) return running;
     // Age counts from the question: the rows are at least as new as that.
@@ -152,13 +155,13 @@ export class ReadAnswers {
     const reading = this.#breaker
       .execute(() => plan.run())
       .then((result) => {
-        const answer: CachedAnswer = {
-          etag: etagOf(question, result.version),
+        const answer: ReadAnswer = {
+          etag: result.version === undefined ? undefined : etagOf(question, result.version),
           body: Buffer.from(result.body),
           headers: result.headers,
           readAtMs,
         };
-        this.#keep(question, answer);
+        if (isNamed(answer)) this.#keep(question, answer);
         return answer;
       })
       .finally(() => this.#running.delete(currentEtag));
@@ -173,18 +176,19 @@ export class ReadAnswers {
     this.#cache.set(question, answer);
   }
 
-  #age(cached: CachedAnswer): number {
+  #age(cached: ReadAnswer): number {
     return this.#now() - cached.readAtMs;
   }
 
-  #send(exchange: Exchange, plan: ReadPlan, answer: CachedAnswer, wanted: string | undefined): void {
-    if (matches(wanted, answer.etag)) {
+  #send(exchange: Exchange, plan: ReadPlan, answer: ReadAnswer, wanted: string | undefined): void {
+    if (isNamed(answer) && matches(wanted, answer.etag)) {
       sendNotModified(exchange, answer.etag);
       return;
     }
     const { response } = exchange;
     response.statusCode = 200;
-    setCacheHeaders(exchange, answer.etag);
+    if (isNamed(answer)) setCacheHeaders(exchange, answer.etag);
+    else response.setHeader('Cache-Control', 'private, no-store');
     response.setHeader('Content-Type', plan.mediaType);
     response.setHeader('Age', Math.floor(this.#age(answer) / 1000));
     for (const [name, value] of Object.entries(answer.headers)) response.setHeader(name, value);
@@ -203,6 +207,10 @@ export function newestVersion(versions: readonly PartitionsVersion[]): Partition
   const [first, ...rest] = versions;
   if (first === undefined) throw new Error('no versions');
   return rest.reduce((newest, one) => (one.commitNumber > newest.commitNumber ? one : newest), first);
+}
+
+function isNamed(answer: ReadAnswer): answer is CachedAnswer {
+  return answer.etag !== undefined;
 }
 
 function sendNotModified(exchange: Exchange, etag: string): void {
