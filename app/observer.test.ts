@@ -45,7 +45,13 @@ describe('the observer', function () {
     assert.fail('it never came to be');
   };
   const settled = (rows: number): Promise<void> =>
-    until((now) => total(now, 'vigia_accept_to_readable_seconds_count') >= rows);
+    until(
+      (now) =>
+        ['stored', 'duplicate', 'quarantined'].reduce(
+          (sum, outcome) => sum + total(now, 'vigia_records_total', { outcome }),
+          0,
+        ) >= rows,
+    );
   const post = async (dataset: string, rows: readonly unknown[]): Promise<number> => {
     const headers = { 'content-type': 'application/json' };
     const init = { method: 'POST', headers, body: JSON.stringify(rows) };

@@ -155,6 +155,12 @@ export class Pipeline {
     return new Promise((resolve) => this.#waiting.push({ satisfied: () => satisfied(this.#asked), resolve }));
   }
 
+  /** The value of one series as Prometheus would scrape it. */
+  async metric(series: string): Promise<number> {
+    const line = (await this.#telemetry.render()).split('\n').find((one) => one.startsWith(`${series} `));
+    return Number(line?.slice(series.length + 1));
+  }
+
   equation(): Promise<Equation> {
     const { bus, warehouse } = this;
     return takeEquation({ bus, warehouse, datasets: [...CONTRACTS.keys()], overdueMs: 60_000 });

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { AppError } from '../errors.ts';
 import { order } from '../warehouse/warehouse-data.contract.ts';
 import { foreign, orders, Pipeline } from './pipeline.contract.ts';
 
@@ -46,6 +47,43 @@ describe('the subscriber', () => {
       { accepted: 2, stored: 2, duplicate: 0, difference: 0 },
     );
     assert.deepEqual((await pipeline.bus.snapshot()).unsettled, []);
+  });
+
+  it('tells how long a row took to be readable when it is stored first, and of no duplicate, conflict or replay', async () => {
+    const readable = (): Promise<number> => pipeline.metric('vigia_accept_to_readable_seconds_count{dataset="orders"}');
+    await pipeline.bus.publish([orders('a', 'b')]);
+    await pipeline.consume(1);
+    assert.equal(await readable(), 2);
+    let failures = 1;
+    pipeline.atPoint = (name) => {
+      if (name !== 'after-commit-before-ack' || failures === 0) return;
+      failures -= 1;
+      throw new Error('the process lost its way');
+    };
+    // One duplicate, one new; nothing is told of the first delivery of both, whose process lost its way after the commit.
+    await pipeline.bus.publish([orders('a', 'c')]);
+    await pipeline.consume(2);
+    assert.equal(await readable(), 2);
+    await pipeline.bus.publish([orders('a', 'd')]);
+    await pipeline.consume(3);
+    assert.equal(await readable(), 3);
+  });
+
+  it('tells of a dead letter that is put back how long it took since it was accepted', async () => {
+    pipeline.atPoint = (name) => {
+      if (name === 'before-commit') throw new AppError({ code: 'MESSAGE_FAILED', publicMessage: 'not now' });
+    };
+    await pipeline.bus.publish([orders('a')]);
+    const acceptedAtMs = (await pipeline.bus.snapshot()).unsettled[0]?.publishedAtMs ?? Number.NaN;
+    pipeline.subscribe();
+    await pipeline.until((asked) => asked >= 3);
+    await pipeline.drain();
+    pipeline.atPoint = () => undefined;
+    assert.equal((await pipeline.bus.replay({ filter: {}, limit: 10, dryRun: false })).rows, 1);
+    await pipeline.consume(1);
+    const seconds = ((pipeline.outcomes[0]?.committedAtMs ?? Number.NaN) - acceptedAtMs) / 1000;
+    const sum = await pipeline.metric('vigia_accept_to_readable_seconds_sum{dataset="orders"}');
+    assert.ok(Math.abs(sum - seconds) < 1e-6, `${sum} of ${seconds} s`);
   });
 
   it('sends what cannot be read to the dead letters with its code, and stores its neighbours', async () => {

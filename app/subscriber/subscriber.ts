@@ -81,16 +81,18 @@ interface Committed {
 
 function report(parts: SubscriberParts, stored: readonly Delivery[], { outcome, durationMs }: Committed): void {
   const { telemetry } = parts;
-  const { commitNumber, committedAtMs } = outcome;
+  const { commitNumber, committedAtMs, storedRows } = outcome;
   for (const [dataset, counts] of Object.entries(outcome.datasets)) {
     telemetry.recordsSettled({ dataset, ...counts });
     const { stored: rows, duplicate, quarantined, rejected, replayedMessages: replayed } = counts;
     const line = { dataset, stored: rows, duplicate, quarantined, rejected, replayed };
     telemetry.log('batchStored', { ...line, commitNumber, durationMs });
   }
-  for (const { message, publishedAtMs } of stored) {
+  // Rows that are new only: a duplicate was readable long before, and a delivery that comes again makes nothing readable.
+  // One that was dead and put back counts from its acceptance: for so long nobody could read it.
+  for (const [at, { message, publishedAtMs }] of stored.entries()) {
     const seconds = Math.max(0, (committedAtMs - publishedAtMs) / 1000);
-    telemetry.becameReadable({ dataset: message.dataset, seconds, rows: message.rowCount });
+    telemetry.becameReadable({ dataset: message.dataset, seconds, rows: storedRows[at] ?? 0 });
   }
   parts.onCommit(outcome);
 }

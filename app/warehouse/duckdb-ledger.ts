@@ -8,7 +8,8 @@ import { silverTable } from './duckdb-schema.ts';
 import type { Sql, SqlRow } from './duckdb-session.ts';
 import type { DatasetCounts, RequestOutcome, RowOutcome, StorableMessage, WarehouseAccounting } from './warehouse.ts';
 
-const HEX = "replace(message_id::VARCHAR, '-', '')";
+/** A message's id as the bus writes it. */
+export const HEX = "replace(message_id::VARCHAR, '-', '')";
 /** Ids travel as one text parameter: binding a list costs a call for each element. */
 const ID_LIST = "(SELECT unnest(string_split($1, ',')::UUID[]))";
 

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Contract } from '../datasets/contract.ts';
 import { auditRow, insertAudit } from './duckdb-audit.ts';
-import { heldMessages } from './duckdb-ledger.ts';
+import { HEX, heldMessages } from './duckdb-ledger.ts';
 import type { DuckdbSession, Sql, SqlRow } from './duckdb-session.ts';
 import { failed, type Group, type GroupResult, storeGroup } from './duckdb-stage.ts';
 import type { Commit, Partitions } from './partitions.ts';
@@ -34,6 +34,15 @@ interface FillOptions {
   readonly audit: boolean;
   readonly startedAtMs: number;
 }
+
+interface Filled {
+  readonly results: readonly GroupResult[];
+  readonly ledger: readonly SqlRow[];
+  readonly storedRows: StoredRows;
+}
+
+/** How many rows of a message were new. */
+type StoredRows = (message: StorableMessage) => number;
 
 export class DuckdbStore {
   readonly #options: StoreOptions;
@@ -96,17 +105,27 @@ export class DuckdbStore {
     const startedAtMs = this.#options.now();
     const held = await heldMessages(sql, messages);
     const { fresh, replayed } = separate(messages, held);
-    if (fresh.length === 0) return { ...this.#last, datasets: outcomes({ replayed, ledger: [], fresh }) };
+    if (fresh.length === 0) {
+      return { ...this.#last, datasets: outcomes({ replayed, ledger: [], fresh }), storedRows: messages.map(() => 0) };
+    }
     const commit = this.nextCommit();
     const groups = this.#groups(fresh);
     try {
-      const { results, ledger } = await sql.transaction(() => this.#fill({ sql, groups, commit, audit, startedAtMs }));
+      const { results, ledger, storedRows } = await sql.transaction(() =>
+        this.#fill({ sql, groups, commit, audit, startedAtMs }),
+      );
       this.#options.faultPoint?.('after-commit');
       this.#last = commit;
       for (const [index, { contract }] of groups.entries()) {
         this.#options.partitions.touch({ dataset: contract.name, days: results[index]?.days ?? [], commit });
       }
-      return { ...commit, datasets: outcomes({ replayed, ledger, fresh }) };
+      // An id that is in the batch twice is fresh once.
+      const left = new Set(fresh.map(({ envelope }) => envelope.messageId));
+      return {
+        ...commit,
+        datasets: outcomes({ replayed, ledger, fresh }),
+        storedRows: messages.map((one) => (left.delete(one.envelope.messageId) ? storedRows(one) : 0)),
+      };
     } finally {
       this.#commit?.resolve();
       this.#commit = undefined;
@@ -114,13 +133,12 @@ export class DuckdbStore {
   }
 
   /** Everything of a commit but the commit itself. */
-  async #fill(
-    options: FillOptions,
-  ): Promise<{ readonly results: readonly GroupResult[]; readonly ledger: readonly SqlRow[] }> {
+  async #fill(options: FillOptions): Promise<Filled> {
     const { sql, groups, commit, audit, startedAtMs } = options;
     const results: GroupResult[] = [];
     for (const group of groups) results.push(await storeGroup({ ...this.#options, sql, group, commit }));
     const ledger = await ledgerOf(sql, commit);
+    const storedRows = await storedRowsOf({ sql, ledger, commit });
     await sql.run('INSERT INTO custody.commits VALUES ($1, $2)', [
       BigInt(commit.commitNumber),
       BigInt(commit.committedAtMs),
@@ -128,7 +146,7 @@ export class DuckdbStore {
     if (audit) await this.#audit({ sql, ledger, startedAtMs, commit });
     this.#options.faultPoint?.('before-commit');
     this.#commit = Promise.withResolvers();
-    return { results, ledger };
+    return { results, ledger, storedRows };
   }
 
   #groups(fresh: readonly StorableMessage[]): readonly Group[] {
@@ -196,6 +214,22 @@ function ledgerOf(sql: Sql, commit: Commit): Promise<readonly SqlRow[]> {
      FROM custody.ledger WHERE "commit" = $1 GROUP BY dataset, api_key_id ORDER BY dataset, api_key_id`,
     [BigInt(commit.commitNumber)],
   );
+}
+
+interface StoredRowsOptions {
+  readonly sql: Sql;
+  readonly ledger: readonly SqlRow[];
+  readonly commit: Commit;
+}
+
+/** Message by message the ledger is asked only when some row was not new: almost always all are. */
+async function storedRowsOf({ sql, ledger, commit }: StoredRowsOptions): Promise<StoredRows> {
+  if (ledger.every(({ accepted, stored }) => accepted === stored)) return ({ envelope }) => envelope.rowCount;
+  const rows = await sql.rows(`SELECT ${HEX} AS id, stored FROM custody.ledger WHERE "commit" = $1 AND stored > 0`, [
+    BigInt(commit.commitNumber),
+  ]);
+  const stored = new Map(rows.map((row) => [String(row.id), Number(row.stored)]));
+  return ({ envelope }) => stored.get(envelope.messageId) ?? 0;
 }
 
 interface OutcomeOptions {

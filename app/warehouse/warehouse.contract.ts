@@ -89,12 +89,15 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
         const foreign = message({ rows: [order('f')], late: true });
         const first = await warehouse.store([one, foreign, one]);
         assert.equal(first.datasets['orders']?.replayedMessages, 1);
+        assert.deepEqual(first.storedRows, [1, 1, 0]);
         // A foreign message's time of receipt may be another at each delivery.
         const later = { ...foreign, envelope: { ...foreign.envelope, receivedAt: '2025-01-01T00:00:00Z' } };
         const again = await warehouse.store([one, later, message({ rows: [order('b')] })]);
         assert.equal(again.datasets['orders']?.replayedMessages, 2);
         assert.equal(again.datasets['orders']?.stored, 1);
+        assert.deepEqual(again.storedRows, [0, 0, 1]);
         const onlyReplays = await warehouse.store([one]);
+        assert.deepEqual(onlyReplays.storedRows, [0]);
         assert.equal(onlyReplays.commitNumber, again.commitNumber);
         assert.deepEqual((await warehouse.counts())['orders'], {
           stored: 3,
@@ -119,6 +122,7 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
           rejectedByCode: {},
           replayedMessages: 0,
         });
+        assert.deepEqual(outcome.storedRows, [1, 1]);
         const { data } = await warehouse.records(
           { ...ALL_ORDERS, where: [{ field: 'order_id', op: 'eq', values: ['b'] }] },
           BUDGET,

@@ -23,6 +23,8 @@ export interface StoreOutcome {
   readonly committedAtMs: number;
   /** By dataset, of this commit. Messages the ledger already held count in none but `replayedMessages`. */
   readonly datasets: Readonly<Record<string, OutcomeCounts>>;
+  /** Rows that became readable with this commit, of each message as given; 0 for one that the ledger already held. */
+  readonly storedRows: readonly number[];
 }
 
 export interface OutcomeCounts {
