@@ -193,6 +193,28 @@ describe('the embedded bus', () => {
     assert.equal(bus.settledCount().messages, 2);
   });
 
+  it('delivers what a pause held back when the pause ends between the look for work and the sleep', async () => {
+    let looksBefore = Number.POSITIVE_INFINITY;
+    await openBus({
+      elapsedMs: () => {
+        looksBefore -= 1;
+        return looksBefore >= 0 ? 0 : 1_000_000;
+      },
+    });
+    const messages = [makeMessage(), makeMessage()];
+    await bus.publish(messages);
+    const recorder = new Recorder(async (batch) => {
+      if (recorder.batches.length > 1) return batch.map(() => ({ kind: 'ack' }));
+      // The pause begins and the look for work finds it; the sleep finds it over.
+      looksBefore = 2;
+      throw new AppError({ code: 'WAREHOUSE_UNAVAILABLE', publicMessage: 'WAREHOUSE_UNAVAILABLE: away.' });
+    });
+    const subscription = bus.subscribe(recorder.handler, BATCH);
+    await recorder.untilDelivered(4);
+    await subscription.drain(DRAIN);
+    assert.equal(bus.settledCount().messages, 2);
+  });
+
   describe('with more than a turn can read', () => {
     const many = Array.from({ length: 2_100 }, () => makeMessage());
     const settleAll = async (settlement: Settlement): Promise<void> => {

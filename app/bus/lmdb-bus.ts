@@ -38,6 +38,8 @@ export interface LmdbBusOptions {
   readonly attemptsMax: number;
   readonly backoffMinMs: number;
   readonly backoffMaxMs: number;
+  /** Monotonic, for waits within this process. */
+  readonly elapsedMs?: () => number;
   /** 0 ≤ random() < 1, for the jitter. */
   readonly random?: () => number;
   /** Only so that a durability test can prove that it would notice. */
@@ -109,12 +111,13 @@ class LmdbBus implements Bus {
     if (this.#subscription && !this.#subscription.stopped)
       throw new Error('The embedded bus takes one subscriber at a time.');
     const { now, attemptsMax, backoffMinMs, backoffMaxMs, random = Math.random } = this.#options;
-    const { onSettleFailure = () => undefined } = this.#options;
+    const { onSettleFailure = () => undefined, elapsedMs = () => performance.now() } = this.#options;
     this.#subscription = new LmdbSubscription({
       ...options,
       handler,
       store: this.#store,
       now,
+      elapsedMs,
       random,
       attemptsMax,
       backoffMinMs,

@@ -22,7 +22,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AppError } from '../errors.ts';
 import type { Delivery, Handler, Settlement, SubscribeOptions, Subscription } from './bus.ts';
-import { type BacklogEntry, readBacklog, readMessage, readReopened } from './lmdb-reader.ts';
+import { FreshMessages } from './lmdb-fresh.ts';
+import { type BacklogEntry, readMessage, readReopened } from './lmdb-reader.ts';
 import type { LmdbStore, Place } from './lmdb-store.ts';
 
 export interface SettleFailure {
@@ -34,6 +35,8 @@ interface SubscriptionSettings extends SubscribeOptions {
   readonly store: LmdbStore;
   readonly handler: Handler;
   readonly now: () => number;
+  /** Monotonic, for waits within this process; `now` is the wall clock, for what is written down. */
+  readonly elapsedMs: () => number;
   readonly random: () => number;
   readonly attemptsMax: number;
   readonly backoffMinMs: number;
@@ -49,17 +52,11 @@ interface Lease extends Place {
   readonly deliveries: number;
 }
 
-/** On the monotonic clock: what lay there already has waited long enough for its batch to fill. */
-const LONG_AGO_MS = Number.MIN_SAFE_INTEGER;
 const LEFT_UNSETTLED = 'the handler left it unsettled';
 
 export class LmdbSubscription implements Subscription {
   readonly #settings: SubscriptionSettings;
-  /** How far each dataset's backlog was taken. */
-  readonly #cursors = new Map<string, number>();
-  /** Messages beyond the cursors. */
-  readonly #fresh = new Map<string, { messages: number; bytes: number }>();
-  #freshSinceMs: number | undefined;
+  readonly #fresh: FreshMessages;
   /** Parts of failed batches, single messages whose wait is over, and replayed ones; each list is a batch of its own. */
   readonly #ready: Lease[][] = [];
   #freshInTurn = false;
@@ -69,17 +66,13 @@ export class LmdbSubscription implements Subscription {
   readonly #settling = new Set<Promise<void>>();
   #pauses = 0;
   #pausedUntilMs = 0;
-  #firstDataset = 0;
   #stopping = false;
   #wake: () => void = () => undefined;
   readonly #loop: Promise<void>;
 
   constructor(settings: SubscriptionSettings) {
     this.#settings = settings;
-    for (const [dataset, totals] of settings.store.backlog) {
-      if (totals.messages > 0) this.#fresh.set(dataset, { messages: totals.messages, bytes: totals.bytes });
-    }
-    if (this.#fresh.size > 0) this.#freshSinceMs = LONG_AGO_MS;
+    this.#fresh = new FreshMessages(settings);
     this.#loop = this.#run().catch((error: unknown) => settings.store.queue.fail(error));
   }
 
@@ -89,11 +82,7 @@ export class LmdbSubscription implements Subscription {
 
   /** New messages of a dataset are durable. */
   published(messages: readonly { readonly dataset: string; readonly data: Buffer }[]): void {
-    for (const { dataset, data } of messages) {
-      const fresh = this.#fresh.get(dataset) ?? { messages: 0, bytes: 0 };
-      this.#fresh.set(dataset, { messages: fresh.messages + 1, bytes: fresh.bytes + data.length });
-    }
-    this.#freshSinceMs ??= performance.now();
+    this.#fresh.published(messages);
     this.#wake();
   }
 
@@ -147,14 +136,14 @@ export class LmdbSubscription implements Subscription {
 
   /** What to deliver now; nothing means wait. */
   #take(): readonly Lease[] {
-    if (performance.now() < this.#pausedUntilMs) return [];
+    if (this.#settings.elapsedMs() < this.#pausedUntilMs) return [];
     if (this.#reopenedUpTo !== undefined) {
       const lost = this.#ready.shift() ?? this.#takeReopened();
       if (lost.length > 0) return lost;
     }
-    if ((this.#freshInTurn || this.#ready.length === 0) && this.#fillWaitMs() <= 0) {
+    if ((this.#freshInTurn || this.#ready.length === 0) && this.#fresh.fillWaitMs() <= 0) {
       this.#freshInTurn = false;
-      const fresh = this.#takeFresh();
+      const fresh = this.#leasesOf(this.#fresh.take());
       if (fresh.length > 0) return fresh;
     }
     this.#freshInTurn = true;
@@ -180,26 +169,12 @@ export class LmdbSubscription implements Subscription {
     return leases;
   }
 
-  /** How long the batch may still fill; Infinity when there is nothing. */
-  #fillWaitMs(): number {
-    if (this.#freshSinceMs === undefined) return Number.POSITIVE_INFINITY;
-    const { batchMessagesMax, batchBytesMax, batchWaitMs } = this.#settings;
-    let messages = 0;
-    let bytes = 0;
-    for (const fresh of this.#fresh.values()) {
-      messages += fresh.messages;
-      bytes += fresh.bytes;
-    }
-    if (messages >= batchMessagesMax || bytes >= batchBytesMax) return 0;
-    return this.#freshSinceMs + batchWaitMs - performance.now();
-  }
-
   #sleep(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const pauseMs = this.#pausedUntilMs - performance.now();
+    const pauseMs = this.#pausedUntilMs - this.#settings.elapsedMs();
     // A pause may have ended since the look that found nothing: what is ready then would wait for ever.
     const overlooked = this.#ready.length > 0 || this.#reopenedUpTo !== undefined;
-    const waitMs = pauseMs > 0 ? pauseMs : overlooked ? 0 : this.#fillWaitMs();
+    const waitMs = pauseMs > 0 ? pauseMs : overlooked ? 0 : this.#fresh.fillWaitMs();
     const timer = Number.isFinite(waitMs) ? setTimeout(resolve, Math.max(0, Math.ceil(waitMs))) : undefined;
     this.#wake = () => {
       clearTimeout(timer);
@@ -208,40 +183,8 @@ export class LmdbSubscription implements Subscription {
     return promise;
   }
 
-  #takeFresh(): Lease[] {
-    const leases: Lease[] = [];
-    const datasets = [...this.#fresh.keys()];
-    const room = { messages: this.#settings.batchMessagesMax, bytes: this.#settings.batchBytesMax };
-    this.#firstDataset = (this.#firstDataset + 1) % Math.max(1, datasets.length);
-    const inTurn = [...datasets.slice(this.#firstDataset), ...datasets.slice(0, this.#firstDataset)];
-    for (const [at, dataset] of inTurn.entries()) {
-      const share = Math.ceil(room.messages / (inTurn.length - at));
-      leases.push(...this.#takeOf(dataset, share, room));
-    }
-    this.#freshSinceMs = this.#fresh.size > 0 ? LONG_AGO_MS : undefined;
-    return leases;
-  }
-
-  #takeOf(dataset: string, limit: number, room: { messages: number; bytes: number }): Lease[] {
-    const { store, batchMessagesMax } = this.#settings;
-    const leases: Lease[] = [];
-    const cursor = { dataset, sequence: this.#cursors.get(dataset) ?? 0 };
-    const entries = limit > 0 ? readBacklog(store.tables, cursor, limit) : [];
-    for (const candidate of entries) {
-      const first = room.messages === batchMessagesMax;
-      if (!first && candidate.entry.bytes > room.bytes) return leases;
-      this.#pass(candidate);
-      // Taken already, in settle order.
-      if (candidate.entry.reopenedFrom !== undefined) continue;
-      const lease = this.#leaseOf(candidate);
-      if (!lease) continue;
-      leases.push(lease);
-      room.messages -= 1;
-      room.bytes -= candidate.entry.bytes;
-    }
-    // The table has no more of it, whatever was counted: an acknowledgement may have overtaken the cursor.
-    if (entries.length < limit) this.#fresh.delete(dataset);
-    return leases;
+  #leasesOf(candidates: readonly BacklogEntry[]): Lease[] {
+    return candidates.map((candidate) => this.#leaseOf(candidate)).filter((lease) => lease !== undefined);
   }
 
   /** Set aside: what still waits out a failure of an earlier process, or is being settled for an earlier subscriber. */
@@ -252,15 +195,6 @@ export class LmdbSubscription implements Subscription {
     if (waitMs <= 0) return lease;
     this.#later([lease], waitMs);
     return undefined;
-  }
-
-  #pass({ dataset, sequence, entry }: BacklogEntry): void {
-    this.#cursors.set(dataset, sequence);
-    const fresh = this.#fresh.get(dataset);
-    if (!fresh) return;
-    fresh.messages -= 1;
-    fresh.bytes -= entry.bytes;
-    if (fresh.messages <= 0) this.#fresh.delete(dataset);
   }
 
   async #deliver(leases: readonly Lease[]): Promise<void> {
@@ -359,7 +293,7 @@ export class LmdbSubscription implements Subscription {
 
   #pause(): void {
     this.#pauses += 1;
-    this.#pausedUntilMs = performance.now() + this.#backoffMs(this.#pauses);
+    this.#pausedUntilMs = this.#settings.elapsedMs() + this.#backoffMs(this.#pauses);
   }
 
   #later(leases: Lease[], waitMs: number): void {
