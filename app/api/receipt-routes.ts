@@ -103,7 +103,7 @@ function statesOf(facts: ReceiptFacts, waiting: Waiting, settled: Settled): Rece
     waiting
       .filter((one) => one.state === state && !held.has(one.messageId))
       .reduce((rows, { rowCount }) => rows + rowCount, 0);
-  // A retried request is on the bus twice; each of its rows is counted once here, in the best state it reached.
+  // A retried request is on the bus twice: what waits may be copies of rows that are settled, and those come first.
   let left = facts.accepted;
   const take = (rows: number): number => {
     const taken = Math.min(rows, left);

@@ -33,6 +33,24 @@ describe('a receipt', () => {
     const answer = await running.send('flights', body, { key: maker, headers });
     return answer.headers.get('location') ?? assert.fail(answer.text);
   };
+  /** As if the process had died between publish and answer: the retry publishes the same rows under the same request. */
+  const postTwice = async (body: unknown, key: string): Promise<string> => {
+    const { state } = running.service;
+    const { answerIdempotency } = state;
+    Object.assign(state, {
+      answerIdempotency: async (...[scope]: Parameters<typeof answerIdempotency>): Promise<never> => {
+        await state.releaseIdempotency(scope);
+        throw new Error('died before the answer');
+      },
+    });
+    const headers = { 'idempotency-key': key };
+    assertProblem(await running.send('flights', body, { key: maker, headers }), 'INTERNAL');
+    Object.assign(state, { answerIdempotency });
+    await running.settled();
+    const location = await post(body, headers);
+    await running.settled();
+    return location;
+  };
   const receiptAt = async (location: string, key = maker): Promise<Receipt> => {
     const answer = await running.ask(location, { key });
     assert.equal(answer.status, 200, answer.text);
@@ -101,6 +119,31 @@ describe('a receipt', () => {
     assert.equal(await post([flight(40), flight(41)], headers), first);
     await running.settled();
     assert.equal((await receiptAt(first)).states['stored'], 2);
+  });
+
+  it('speaks of each row once, in its own state, when the request is on the bus twice', async () => {
+    await post(flight(50));
+    await running.settled();
+    const body = [flight(50), { ...flight(50), delay: 99 }, flight(51), flight(52), { bad: 1 }];
+    const location = await postTwice(body, 'receipt-2');
+    const receipt = await receiptAt(location);
+    const { stored, duplicate, quarantined } = receipt.states;
+    assert.deepEqual({ stored, duplicate, quarantined }, { stored: 2, duplicate: 1, quarantined: 1 });
+    const notStored = [
+      [0, 'duplicate'],
+      [1, 'quarantined'],
+      [4, 'rejected'],
+    ];
+    assert.deepEqual(
+      receipt.rows.data.map(({ index, state }) => [index, state]),
+      notStored,
+    );
+    const first = await receiptAt(`${location}?limit=1`);
+    const rest = await receiptAt(`${location}?cursor=${first.rows.nextCursor}`);
+    assert.deepEqual(
+      [...first.rows.data, ...rest.rows.data].map(({ index, state }) => [index, state]),
+      notStored,
+    );
   });
 
   it('calls a row overdue that neither bus nor warehouse holds', async () => {

@@ -5,7 +5,7 @@
  * erased and expired in the ledger's lists of row indexes. So a row that is lost or there twice shows as a difference.
  */
 import { silverTable } from './duckdb-schema.ts';
-import type { Sql, SqlRow } from './duckdb-session.ts';
+import type { Sql } from './duckdb-session.ts';
 import type { DatasetCounts, RequestOutcome, RowOutcome, StorableMessage, WarehouseAccounting } from './warehouse.ts';
 
 /** A message's id as the bus writes it. */
@@ -177,49 +177,76 @@ export async function takeCounts(
 
 /** One request's messages: all of one dataset, within a few commits. */
 interface RequestMessages {
-  readonly dataset: string;
   readonly ids: readonly string[];
-  readonly row: SqlRow;
+  /** Of `rowStates`. */
+  readonly params: [string, bigint, bigint];
+  /** The state of each row. */
+  readonly rowStates: string;
 }
 
 async function requestMessages(sql: Sql, requestId: string): Promise<RequestMessages | undefined> {
   const [row] = await sql.rows(
-    `SELECT any_value(dataset) AS dataset, list(${HEX} ORDER BY "commit", position) AS ids, min("commit")::VARCHAR AS first, max("commit")::VARCHAR AS last,
-       sum(accepted)::DOUBLE AS accepted, sum(rejected)::DOUBLE AS rejected, sum(len(duplicates))::DOUBLE AS duplicate,
-       sum(len(expired))::DOUBLE AS expired, sum(len(erased))::DOUBLE AS erased
+    `SELECT any_value(dataset) AS dataset, list(${HEX} ORDER BY "commit", position) AS ids, min("commit")::VARCHAR AS first, max("commit")::VARCHAR AS last
      FROM custody.ledger WHERE request_id = $1`,
     [requestId],
   );
   if (row === undefined || !Array.isArray(row.ids)) return undefined;
-  return { dataset: String(row.dataset), ids: row.ids.map(String), row };
+  const ids = row.ids.map(String);
+  return {
+    ids,
+    params: [ids.join(','), BigInt(String(row.first)), BigInt(String(row.last))],
+    rowStates: rowStatesSql(String(row.dataset)),
+  };
+}
+
+/**
+ * A request whose answer was lost is published again, and each of its rows is then in two messages: stored by the one,
+ * a duplicate in the other. A row is spoken of once, in the first of these states that one of its copies reached.
+ */
+function rowStatesSql(dataset: string): string {
+  const within = (commit: string, id: string): string => `${commit} BETWEEN $2 AND $3 AND ${id} IN ${ID_LIST}`;
+  const listed = (rank: number, state: string, list: string): string =>
+    `SELECT ${rank}, unnest(${list}), '${state}', NULL, NULL FROM custody.ledger WHERE ${within('"commit"', 'message_id')}`;
+  const apart = (rank: number, state: string, origin: string): string =>
+    `SELECT ${rank}, "index", '${state}', code, pointer FROM custody.quarantine WHERE origin = '${origin}' AND ${within('"commit"', 'message_id')}`;
+  const states = [
+    `SELECT 1, _index, 'stored', NULL, NULL FROM ${silverTable(dataset)} WHERE ${within('_commit', '_message_id')}`,
+    apart(2, 'quarantined', 'pipeline'),
+    listed(3, 'expired', 'expired'),
+    listed(4, 'erased', 'erased'),
+    listed(5, 'duplicate', 'duplicates'),
+    apart(6, 'rejected', 'request'),
+  ];
+  return `SELECT DISTINCT ON ("index") "index", state, code, pointer
+    FROM (${states.join(' UNION ALL ')}) AS copies(rank, "index", state, code, pointer) ORDER BY "index", rank`;
 }
 
 export async function takeRequestOutcome(sql: Sql, requestId: string): Promise<RequestOutcome> {
   const messages = await requestMessages(sql, requestId);
-  if (messages === undefined) {
-    return { messageIds: [], accepted: 0, rejected: 0, stored: 0, duplicate: 0, quarantined: 0, expired: 0, erased: 0 };
-  }
-  const { ids, row, dataset } = messages;
-  const bounds = [ids.join(','), BigInt(String(row.first)), BigInt(String(row.last))];
-  const [stored] = await sql.rows(
-    `SELECT count(*)::DOUBLE AS "rows" FROM ${silverTable(dataset)} WHERE _commit BETWEEN $2 AND $3 AND _message_id IN ${ID_LIST}`,
-    bounds,
-  );
-  const [apart] = await sql.rows(
-    `SELECT count(*)::DOUBLE AS "rows" FROM custody.quarantine WHERE origin = 'pipeline' AND "commit" BETWEEN $2 AND $3 AND message_id IN ${ID_LIST}`,
-    bounds,
-  );
+  const rows =
+    messages === undefined
+      ? []
+      : await sql.rows(
+          `SELECT state, count(*)::DOUBLE AS "rows" FROM (${messages.rowStates}) GROUP BY state`,
+          messages.params,
+        );
+  const count = (state: RowState): number => Number(rows.find((row) => row.state === state)?.rows ?? 0);
+  const states = {
+    stored: count('stored'),
+    duplicate: count('duplicate'),
+    quarantined: count('quarantined'),
+    expired: count('expired'),
+    erased: count('erased'),
+  };
   return {
-    messageIds: ids,
-    accepted: Number(row.accepted),
-    rejected: Number(row.rejected),
-    stored: Number(stored?.rows),
-    duplicate: Number(row.duplicate),
-    quarantined: Number(apart?.rows),
-    expired: Number(row.expired),
-    erased: Number(row.erased),
+    messageIds: messages?.ids ?? [],
+    accepted: Object.values(states).reduce((sum, some) => sum + some, 0),
+    rejected: count('rejected'),
+    ...states,
   };
 }
+
+type RowState = RowOutcome['state'];
 
 /** Rows that are not stored, by index. */
 export async function takeRequestRows(
@@ -229,20 +256,14 @@ export async function takeRequestRows(
 ): Promise<readonly RowOutcome[]> {
   const messages = await requestMessages(sql, requestId);
   if (messages === undefined) return [];
-  const { ids, row } = messages;
-  const bounds = `"commit" BETWEEN $2 AND $3 AND message_id IN ${ID_LIST}`;
-  const listed = (list: string, state: string): string =>
-    `SELECT unnest(${list}) AS "index", '${state}' AS state, NULL AS code, NULL AS pointer FROM custody.ledger WHERE ${bounds}`;
   const rows = await sql.rows(
-    `SELECT "index", state, code, pointer FROM (
-       ${listed('duplicates', 'duplicate')} UNION ALL ${listed('erased', 'erased')} UNION ALL ${listed('expired', 'expired')}
-       UNION ALL SELECT "index", CASE origin WHEN 'request' THEN 'rejected' ELSE 'quarantined' END, code, pointer FROM custody.quarantine WHERE ${bounds})
-     WHERE "index" > $4 ORDER BY "index" LIMIT $5`,
-    [ids.join(','), BigInt(String(row.first)), BigInt(String(row.last)), page.afterIndex, page.limit],
+    `SELECT "index", state, code, pointer FROM (${messages.rowStates})
+     WHERE state <> 'stored' AND "index" > $4 ORDER BY "index" LIMIT $5`,
+    [...messages.params, page.afterIndex, page.limit],
   );
   return rows.map((one) => ({
     index: Number(one.index),
-    state: one.state as RowOutcome['state'],
+    state: one.state as RowState,
     ...(typeof one.code === 'string' ? { code: one.code } : {}),
     ...(typeof one.pointer === 'string' ? { pointer: one.pointer } : {}),
   }));

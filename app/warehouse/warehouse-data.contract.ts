@@ -114,13 +114,15 @@ export interface MessageOptions {
   readonly requestId?: string;
   readonly receivedAt?: string;
   readonly late?: boolean;
+  /** Of a request's second message: where its rows go on. */
+  readonly firstIndex?: number;
 }
 
 let sequence = 0;
 
-/** Rows first, rejects after them, indexes from 0. Sequences grow from message to message. */
+/** Rows first, rejects after them, indexes from 0 unless told. Sequences grow from message to message. */
 export function message(options: MessageOptions): StorableMessage {
-  const { dataset = 'orders', rows = [], rejects = [] } = options;
+  const { dataset = 'orders', rows = [], rejects = [], firstIndex = 0 } = options;
   sequence += 1;
   const envelope = {
     messageId: randomBytes(16).toString('hex'),
@@ -131,8 +133,8 @@ export function message(options: MessageOptions): StorableMessage {
     receivedAt: options.receivedAt ?? '2024-03-01T12:00:00.250Z',
     rowCount: rows.length,
     rejectCount: rejects.length,
-    rows: rows.map((row, index) => ({ ...row, index })),
-    rejects: rejects.map((reject, index) => ({ ...REJECT, ...reject, index: rows.length + index })),
+    rows: rows.map((row, index) => ({ ...row, index: firstIndex + index })),
+    rejects: rejects.map((reject, index) => ({ ...REJECT, ...reject, index: firstIndex + rows.length + index })),
   };
   return { envelope, data: Buffer.from(JSON.stringify(envelope)), sequence, late: options.late ?? false };
 }

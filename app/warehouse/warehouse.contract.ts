@@ -298,35 +298,45 @@ export function describeWarehouse(name: string, open: (options: OpenOptions) => 
         assert.deepEqual(all.datasets['orders'], { ...zero, lateRows: 5, stored: 4, duplicate: 2, quarantined: 1 });
       });
 
-      it('tells what became of a request and of each row that is not stored, in pages', async () => {
+      it('tells what became of a request and of each row that is not stored, in pages, also when it is published again', async () => {
         await warehouse.store([message({ rows: [order('a')] })]);
         const requestId = 'request-1';
-        const parts = [
+        const parts = () => [
           message({
             requestId,
             rows: [order('x'), order('a'), order('a', { units: 3 })],
             rejects: [{ code: 'FIELD_RANGE', pointer: '/units' }],
           }),
-          message({ requestId, rows: [order('y')] }),
+          message({ requestId, rows: [order('y')], firstIndex: 4 }),
         ];
-        for (const part of parts) await warehouse.store([part]);
-        assert.deepEqual(await warehouse.requestOutcome(requestId), {
-          messageIds: parts.map(({ envelope }) => envelope.messageId),
-          accepted: 4,
-          rejected: 1,
-          stored: 2,
-          duplicate: 1,
-          quarantined: 1,
-          expired: 0,
-          erased: 0,
-        });
-        assert.deepEqual(await warehouse.requestRows(requestId, { afterIndex: -1, limit: 2 }), [
-          { index: 1, state: 'duplicate' },
-          { index: 2, state: 'quarantined', code: 'KEY_CONFLICT', pointer: '' },
-        ]);
-        assert.deepEqual(await warehouse.requestRows(requestId, { afterIndex: 2, limit: 2 }), [
-          { index: 3, state: 'rejected', code: 'FIELD_RANGE', pointer: '/units' },
-        ]);
+        const messageIds: string[] = [];
+        for (const again of [false, true]) {
+          for (const part of parts()) {
+            await warehouse.store([part]);
+            messageIds.push(part.envelope.messageId);
+          }
+          assert.deepEqual(
+            await warehouse.requestOutcome(requestId),
+            {
+              messageIds,
+              accepted: 4,
+              rejected: 1,
+              stored: 2,
+              duplicate: 1,
+              quarantined: 1,
+              expired: 0,
+              erased: 0,
+            },
+            String(again),
+          );
+          assert.deepEqual(await warehouse.requestRows(requestId, { afterIndex: -1, limit: 2 }), [
+            { index: 1, state: 'duplicate' },
+            { index: 2, state: 'quarantined', code: 'KEY_CONFLICT', pointer: '' },
+          ]);
+          assert.deepEqual(await warehouse.requestRows(requestId, { afterIndex: 2, limit: 2 }), [
+            { index: 3, state: 'rejected', code: 'FIELD_RANGE', pointer: '/units' },
+          ]);
+        }
         assert.equal((await warehouse.requestOutcome('unknown')).accepted, 0);
         assert.deepEqual(await warehouse.requestRows('unknown', { afterIndex: -1, limit: 2 }), []);
       });

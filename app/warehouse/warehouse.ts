@@ -122,7 +122,7 @@ export interface RowOutcome {
   readonly pointer?: string;
 }
 
-/** What the ledger says of one request. */
+/** What became of one request: each row counted once, in the best state it reached, however often it was published. */
 export interface RequestOutcome {
   readonly messageIds: readonly string[];
   readonly accepted: number;
