@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { lockDataDir, lockHolder } from './lock.ts';
+import { type DataDirLock, lockDataDir, lockHolder } from './lock.ts';
 
 describe('the lock of a data folder', () => {
   let dir: string;
@@ -79,6 +79,57 @@ describe('the lock of a data folder', () => {
   it('takes over a file that is no lock at all', async () => {
     await writeFile(path.join(dir, 'vigia.lock'), '');
     await (await lockDataDir(dir)).release();
+  });
+
+  it('stays with the one who took a stale lock when another moves it by mistake and a third comes in between', async () => {
+    await lockDataDir(dir);
+    await rewrite(dir, { pid: await goneProcess() });
+    const second: { lock?: DataDirLock; nonce?: unknown } = {};
+    const third: unknown[] = [];
+    const first = lockDataDir(dir, {
+      faultPoint: async (name) => {
+        if (name === 'stale-found') {
+          second.lock = await lockDataDir(dir);
+          second.nonce = (await readLock(dir))['nonce'];
+        } else {
+          assert.equal(await lockHolder(dir), process.pid);
+          third.push(await lockDataDir(dir).catch((error: unknown) => String(error)));
+        }
+      },
+    });
+    await assert.rejects(first, /in use by process/);
+    assert.deepEqual(
+      third.map((outcome) => /in use by process/.test(String(outcome))),
+      [true],
+    );
+    assert.deepEqual(await readdir(dir), ['vigia.lock']);
+    assert.equal((await readLock(dir))['nonce'], second.nonce);
+    await second.lock?.release();
+    assert.deepEqual(await readdir(dir), []);
+  });
+
+  it('is kept aside, and released there, when the name is taken before it can be put back', async () => {
+    await lockDataDir(dir);
+    await rewrite(dir, { pid: await goneProcess() });
+    let lock: DataDirLock | undefined;
+    const first = lockDataDir(dir, {
+      faultPoint: async (name) => {
+        if (name === 'stale-found') lock = await lockDataDir(dir);
+        // Somebody who has claimed the name and has not looked aside yet.
+        else
+          await writeFile(
+            path.join(dir, 'vigia.lock'),
+            JSON.stringify({ pid: process.pid, startedAt: '', nonce: 'third' }),
+          );
+      },
+    });
+    await assert.rejects(first, /in use by process/);
+    await rm(path.join(dir, 'vigia.lock'));
+    assert.equal((await readdir(dir)).length, 1);
+    await assert.rejects(lockDataDir(dir), /in use by process/);
+    await lock?.release();
+    await (await lockDataDir(dir)).release();
+    assert.deepEqual(await readdir(dir), []);
   });
 
   it('goes to exactly one of many that find it stale at once', async () => {

@@ -4,10 +4,12 @@
  * Node has no flock, so the lock is a file. It is made whole before it gets its name (`link` fails when the name is
  * taken), so that nobody ever reads half of one. It holds pid and start time, because after a reboot or a long while the
  * pid may be somebody else's. A stale lock is moved aside under a name of its own and looked at again: of two processes
- * that found it stale only one can move it, and a fresh lock moved by mistake is put back.
+ * that found it stale only one can move it, and a fresh lock moved by mistake is put back. While it lies aside it
+ * counts all the same: who claims the free name looks aside after that, and gives the claim back when it finds a living
+ * owner there. So the owner keeps the folder whichever of the others is quicker.
  */
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 export interface DataDirLock {
@@ -24,25 +26,52 @@ interface Owner {
 /** Another start within the same moment is the only way to lose a try. */
 const TRIES_MAX = 10;
 const LOCK_FILE = 'vigia.lock';
+const ASIDE = `${LOCK_FILE}.stale.`;
 
-export async function lockDataDir(dir: string): Promise<DataDirLock> {
+export interface LockOptions {
+  /** Tests only: lets others act at the moments where they could be in each other's way. */
+  readonly faultPoint?: (name: 'stale-found' | 'moved-aside') => Promise<void>;
+}
+
+export async function lockDataDir(dir: string, options: LockOptions = {}): Promise<DataDirLock> {
   await mkdir(dir, { recursive: true });
   const file = path.join(dir, LOCK_FILE);
   const nonce = randomBytes(8).toString('hex');
   const own: Owner = { pid: process.pid, startedAt: (await startOf(process.pid)) ?? '', nonce };
+  let aside: Owner | undefined;
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-    if (await claim(file, own)) return { release: () => release(file, own) };
+    const claimed = await claim(file, own);
+    aside = await livingAside(dir, own);
+    if (claimed && aside === undefined) return { release: () => release(dir, own) };
+    // Who lies aside may be giving a claim back, too: a few more looks, or both would go away with nothing.
+    if (claimed) await release(dir, own);
+    if (aside !== undefined) continue;
     const owner = await readOwner(file);
     if (owner && (await isAlive(owner))) throw new Error(refusal(dir, owner));
-    if (owner) await removeStale(file, owner);
+    if (owner) await remove(file, owner, options);
   }
+  if (aside !== undefined) throw new Error(refusal(dir, aside));
   throw new Error(`${file} changed hands ${TRIES_MAX} times while it was waited for. Start one service at a time.`);
 }
 
 /** The pid of the service that owns the folder now; undefined when none does. */
 export async function lockHolder(dir: string): Promise<number | undefined> {
   const owner = await readOwner(path.join(dir, LOCK_FILE));
-  return owner !== undefined && (await isAlive(owner)) ? owner.pid : undefined;
+  if (owner !== undefined && (await isAlive(owner))) return owner.pid;
+  return (await livingAside(dir))?.pid;
+}
+
+/** Another owner whose lock was moved by mistake and is not put back yet. What dead owners left there is removed. */
+async function livingAside(dir: string, own?: Owner): Promise<Owner | undefined> {
+  for (const name of await readdir(dir)) {
+    if (!name.startsWith(ASIDE)) continue;
+    const owner = await readOwner(path.join(dir, name));
+    if (owner !== undefined && owner.nonce === own?.nonce) continue;
+    if (owner !== undefined && (await isAlive(owner))) return owner;
+    // The name is one lock's alone and its owner is gone: this can take nobody's.
+    await removeFile(path.join(dir, name));
+  }
+  return undefined;
 }
 
 async function claim(file: string, own: Owner): Promise<boolean> {
@@ -83,31 +112,53 @@ function parseOwner(text: string): Owner | undefined {
   }
 }
 
-async function removeStale(file: string, stale: Owner): Promise<void> {
-  const aside = `${file}.stale.${randomBytes(8).toString('hex')}`;
+/** A read followed by an unlink could hit a lock that came in between; a move can be looked at and undone. */
+async function remove(file: string, expected: Owner, { faultPoint }: LockOptions = {}): Promise<void> {
+  const aside = path.join(path.dirname(file), `${ASIDE}${randomBytes(8).toString('hex')}`);
+  await faultPoint?.('stale-found');
   try {
     await rename(file, aside);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return;
     throw error;
   }
+  await faultPoint?.('moved-aside');
   const moved = await readOwner(aside);
-  if (moved?.nonce !== stale.nonce) await putBack(aside, file);
-  await unlink(aside);
+  if (moved === undefined || moved.nonce === expected.nonce || (await putBack(aside, file))) await removeFile(aside);
 }
 
-/** Somebody took the stale lock between our look and our move: theirs counts, unless a third has one already. */
-async function putBack(aside: string, file: string): Promise<void> {
+/**
+ * Somebody took the stale lock between our look and our move: theirs counts. When a third has claimed the name
+ * meanwhile it stays where it is, and the third, who looks aside, gives the name back.
+ */
+async function putBack(aside: string, file: string): Promise<boolean> {
   try {
     await link(aside, file);
+    return true;
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
+    if (codeOf(error) === 'EEXIST') return false;
+    // Its owner has released it meanwhile.
+    if (codeOf(error) === 'ENOENT') return true;
+    throw error;
   }
 }
 
-async function release(file: string, own: Owner): Promise<void> {
-  const owner = await readOwner(file);
-  if (owner?.nonce === own.nonce) await unlink(file);
+async function release(dir: string, own: Owner): Promise<void> {
+  const file = path.join(dir, LOCK_FILE);
+  if ((await readOwner(file))?.nonce === own.nonce) await remove(file, own);
+  for (const name of await readdir(dir)) {
+    const aside = path.join(dir, name);
+    if (name.startsWith(ASIDE) && (await readOwner(aside))?.nonce === own.nonce) await removeFile(aside);
+  }
+}
+
+/** Somebody else may have removed it first. */
+async function removeFile(file: string): Promise<void> {
+  try {
+    await unlink(file);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
 }
 
 async function isAlive({ pid, startedAt }: Owner): Promise<boolean> {
