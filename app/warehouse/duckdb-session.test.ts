@@ -58,6 +58,20 @@ describe('a session of the warehouse', () => {
     assert.deepEqual(await answer(), [{ one: 1 }]);
   });
 
+  it('never takes what an interrupted stream had answered so far for a whole answer', async () => {
+    let rows = 0;
+    const part = session.bounded(
+      async (sql) => {
+        for await (const chunk of sql.stream('SELECT * FROM range(1e15::BIGINT)')) rows += chunk.length;
+        return rows;
+      },
+      { queueMax: 1, timeoutMs: 20 },
+    );
+    await assert.rejects(part, { code: 'QUERY_TIMEOUT' });
+    assert.ok(rows > 0);
+    assert.deepEqual(await answer(), [{ one: 1 }]);
+  });
+
   it('takes for damage what DuckDB says of its file, not what it quotes of a row', () => {
     for (const [text, broken] of [
       ['FATAL Error: Failed: database has been invalidated because of a previous fatal error.', true],

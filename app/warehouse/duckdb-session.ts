@@ -162,7 +162,10 @@ export class DuckdbSession {
     };
     timer = setTimeout(interrupt, Math.max(0, deadlineMs - performance.now()));
     try {
-      return await run();
+      const answer = await run();
+      // A stream that is interrupted between chunks ends like a whole one, and a part is no answer.
+      if (fired) throw new Error('interrupted between chunks');
+      return answer;
     } catch (error) {
       throw fired ? tookTooLong(timeoutMs, error) : error;
     } finally {
