@@ -62,14 +62,43 @@ describe('an Idempotency-Key', () => {
     assert.equal((await send(flight(3), key)).text, first.text);
   });
 
-  it('keeps a 422 too', async () => {
+  it('keeps a 422 too: the retry sends nothing to quarantine again, and another body is refused', async () => {
     const key = newKey();
     const first = await send({ bad: 1 }, key);
     assertProblem(first, 'ALL_ROWS_REJECTED');
     const again = await send({ bad: 1 }, key);
-    assert.equal(again.headers.get('idempotency-replayed'), 'true');
-    assert.equal(again.text, first.text);
+    assert.deepEqual([again.status, again.headers.get('idempotency-replayed')], [422, 'true']);
+    assert.deepEqual([again.text, again.headers.get('location')], [first.text, first.headers.get('location')]);
+    assertProblem(await send(flight(31), key), 'IDEMPOTENCY_KEY_REUSED');
+    // Rejected rows are outside the equation, so a message behind theirs is waited for.
+    await send(flight(30), newKey());
+    await assertHealthy(running);
+    const requestId = first.headers.get('vigia-request-id') ?? '';
+    assert.equal((await running.service.warehouse.quarantine({ requestId, limit: 9 })).length, 1);
   });
+
+  const REFUSED = [
+    ['MALFORMED_JSON', '{', {}],
+    ['BODY_EMPTY', '[]', {}],
+    ['MEDIA_TYPE_UNSUPPORTED', '{}', { 'content-type': 'text/plain' }],
+    ['MALFORMED_GZIP', '{}', { 'content-encoding': 'gzip' }],
+    ['BODY_TOO_LARGE', ' '.repeat(5 * 1024 * 1024), {}],
+    ['CSV_HEADER_WRONG', 'a\n1\n', { 'content-type': 'text/csv' }],
+  ] as const;
+  for (const [code, body, headers] of REFUSED) {
+    it(`stays free when the body as a whole is refused with ${code}, for the mended one`, async () => {
+      const key = newKey();
+      const before = await running.acceptedRows();
+      for (let attempt = 0; attempt < 2; attempt += 1) {
+        const answer = await send(body, key, headers);
+        assertProblem(answer, code);
+        assert.equal(answer.headers.get('idempotency-replayed'), null);
+      }
+      assert.equal(await running.acceptedRows(), before);
+      const mended = await send(flight(40 + nextKey), key);
+      assert.deepEqual([mended.status, mended.headers.get('idempotency-replayed')], [202, null]);
+    });
+  }
 
   it('belongs to its dataset and to its API key', async () => {
     const key = newKey();

@@ -86,7 +86,7 @@ export function ingestRoutes(parts: IngestRouteParts): readonly Route[] {
           .string()
           .optional()
           .describe(
-            'Up to 255 visible characters, kept 24 h: a retry with the same body gets the same answer and stores nothing twice.',
+            'Up to 255 visible characters, kept 24 h: a retry with the same body gets the same answer and stores nothing twice. A body that is refused as a whole leaves the key free.',
           ),
       }),
       body: {
