@@ -54,7 +54,7 @@ const JOURNEY = [
   '../equation.ts',
 ] as const;
 
-const GROUND = ['app/config.ts', 'app/config.generate.ts', 'app/errors.ts'] as const;
+const GROUND = ['app/config.ts', 'app/config.generate.ts', 'app/errors.ts', 'app/lmdb-durability.ts'] as const;
 const BUS_ADAPTERS = ['app/bus/lmdb-*.ts', 'app/bus/commit-queue.ts'] as const;
 const STATE_ADAPTERS = ['app/state/lmdb-*.ts'] as const;
 const WAREHOUSE_ADAPTERS = [
@@ -70,8 +70,12 @@ export const AREAS: readonly Area[] = [
     may: [...CONTRACTS, '../bus/bus.ts', '../bus/envelope.ts'],
     because: 'record is pure: contracts in, messages out',
   }),
-  ...interfaceFolder('bus', { adapters: BUS_ADAPTERS, may: CONTRACTS, owns: ['lmdb'] }),
-  ...interfaceFolder('state', { adapters: STATE_ADAPTERS, may: ['../errors.ts'], owns: ['lmdb'] }),
+  ...interfaceFolder('bus', { adapters: BUS_ADAPTERS, may: [...CONTRACTS, '../lmdb-durability.ts'], owns: ['lmdb'] }),
+  ...interfaceFolder('state', {
+    adapters: STATE_ADAPTERS,
+    may: ['../errors.ts', '../lmdb-durability.ts'],
+    owns: ['lmdb'],
+  }),
   ...interfaceFolder('warehouse', {
     adapters: WAREHOUSE_ADAPTERS,
     may: [...CONTRACTS, '../bus/envelope.ts'],

@@ -12,18 +12,13 @@
  */
 import type { RootDatabase } from 'lmdb';
 import { AppError } from '../errors.ts';
+import { CommitHung, commitInTime, isOutOfSpace } from '../lmdb-durability.ts';
 
 /** Dirty pages stay below LMDB's list limit (2^17 pages of 4 KiB), and nobody waits long behind a neighbour. */
 const COMMIT_BYTES_MAX = 16 * 1024 * 1024;
 const COMMIT_CHANGES_MAX = 4_096;
 /** Twice what all request bodies together may hold by default. */
 const WAITING_BYTES_MAX = 512 * 1024 * 1024;
-/** A healthy commit takes milliseconds; a client's own timeout is above this. */
-const COMMIT_TIMEOUT_MS = 15_000;
-
-const MDB_MAP_FULL = -30_792;
-const ENOSPC = 28;
-const EDQUOT = 122;
 
 export interface Change {
   /** Roughly what it writes. */
@@ -151,26 +146,17 @@ export class CommitQueue {
   }
 
   async #transact(group: readonly Waiting[]): Promise<void> {
-    const { promise: timeout, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      this.#hung = true;
-      reject(new Error(`no answer in ${COMMIT_TIMEOUT_MS} ms`));
-    }, COMMIT_TIMEOUT_MS);
-    try {
-      const commit = this.#options.root.batch(() => {
-        this.#options.begin();
-        for (const { change } of group) change.write();
-        this.#options.end();
-      });
-      await Promise.race([commit.catch(revealCause), timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
+    const commit = this.#options.root.batch(() => {
+      this.#options.begin();
+      for (const { change } of group) change.write();
+      this.#options.end();
+    });
+    await commitInTime(commit);
   }
 
   #judge(error: unknown): AppError {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if ((code === MDB_MAP_FULL || code === ENOSPC || code === EDQUOT) && this.#isUsable()) {
+    if (error instanceof CommitHung) this.#hung = true;
+    if (isOutOfSpace(error) && this.#isUsable()) {
       return new AppError({
         code: 'DISK_FULL',
         publicMessage: 'DISK_FULL: there is no space left to make the records durable. Retry when space is free.',
@@ -202,10 +188,4 @@ function unavailable(detail: string, cause?: unknown): AppError {
     detail,
     cause,
   });
-}
-
-/** lmdb rejects with a wrapper whose `commitError` is a promise that rejects with the reason. */
-async function revealCause(error: unknown): Promise<never> {
-  if (error instanceof Error && 'commitError' in error) await error.commitError;
-  throw error;
 }

@@ -7,9 +7,8 @@
  * - After an I/O error the bus has failed for good: every publish gets BUS_UNAVAILABLE, deliveries stop, `check`
  *   rejects and `onFailure` is called, so that the process ends and starts again from what the disk really holds.
  */
-import { open } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { AppError } from '../errors.ts';
+import { syncNames } from '../lmdb-durability.ts';
 import type { Bus, BusBacklog, BusMessage, DeadLetter, DeadLetterFilter } from './bus.ts';
 import { DiskGauge } from './disk-gauge.ts';
 import {
@@ -60,18 +59,8 @@ const NAME_LENGTH_MAX = 256;
 
 export async function openLmdbBus(options: LmdbBusOptions): Promise<Bus> {
   const bus = new LmdbBus(options);
-  // fdatasync makes a file's bytes durable, not its name: a new file is gone after a power cut with the folder unsynced.
-  for (const folder of [options.dir, dirname(options.dir)]) await syncFolder(folder);
+  await syncNames(options.dir);
   return bus;
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 class LmdbBus implements Bus {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -52,6 +52,22 @@ describe('the embedded state store', () => {
     await ended;
     assert.deepEqual((await state.apiKeys()).map(({ id }) => id).sort(), ['one', 'two']);
     assert.equal(await state.fact('turn'), facts - 1);
+  });
+
+  it('makes the names of its file and of its folder durable before it answers', async function () {
+    this.timeout(20_000);
+    await run('strace', ['-V']).catch(() => assert.fail('strace is missing: apt-get install strace'));
+    const parent = await realpath(await mkdtemp(path.join(os.tmpdir(), 'vigia-state-')));
+    try {
+      const log = path.join(parent, 'calls');
+      const folder = path.join(parent, 'state');
+      const node = [process.execPath, '--input-type=module', '-e', OTHER_PROCESS, folder, 'one'];
+      await run('strace', ['-f', '-y', '-qq', '-o', log, '-e', 'trace=fsync', ...node]);
+      const synced = [...(await readFile(log, 'utf8')).matchAll(/fsync\(\d+<([^>]+)>/g)].map(([, name]) => name);
+      for (const name of [folder, parent]) assert.ok(synced.includes(name), `${name} was not synced`);
+    } finally {
+      await rm(parent, { recursive: true });
+    }
   });
 
   it('is still durable when it closes with writes under way', async () => {

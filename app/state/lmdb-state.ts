@@ -13,6 +13,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { AppError } from '../errors.ts';
+import { CommitHung, commitInTime, isOutOfSpace, syncNames } from '../lmdb-durability.ts';
 import type { ApiKey, IdempotencyClaim, IdempotencyScope, IdempotentAnswer, State } from './state.ts';
 
 export interface LmdbStateOptions {
@@ -50,20 +51,18 @@ type Fact = { readonly value: unknown };
 /** Keys, answers of a day and tickets; address space, not disk. */
 const MAP_BYTES = 16 * 1024 * 1024 * 1024;
 const HOUR_MS = 3_600_000;
-/** A healthy commit takes milliseconds. */
-const COMMIT_TIMEOUT_MS = 15_000;
 /** Writes of one transaction; each is small. */
 const GROUP_MAX = 1_000;
 /** A sweep gives way after this many entries, so that writers and the event loop are not held up. */
 const SWEEP_PAGE = 1_000;
-/** Errors after which the transaction was aborted and the next may succeed: map full, ENOSPC, EDQUOT. */
-const RECOVERABLE: readonly unknown[] = [-30_792, 28, 122];
 const SIGNING_KEY_BYTES = 32;
 const KEY_EVER_MADE = 'api-key-ever-made';
 const SIGNING_KEY = 'signing-key';
 
 export async function openLmdbState(options: LmdbStateOptions): Promise<State> {
-  return new LmdbState(options);
+  const state = new LmdbState(options);
+  await syncNames(options.dir);
+  return state;
 }
 
 class LmdbState implements State {
@@ -288,24 +287,14 @@ class LmdbState implements State {
 
   async #transact(group: readonly Write[]): Promise<readonly (() => void)[]> {
     if (this.#broken) throw this.#broken;
-    const { promise: timeout, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      this.#hung = true;
-      reject(new Error(`no answer in ${COMMIT_TIMEOUT_MS} ms`));
-    }, COMMIT_TIMEOUT_MS);
-    try {
-      const commit = this.#root.transaction(() => group.map(({ run }) => run()));
-      return await Promise.race([commit.catch(revealCause), timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return commitInTime(this.#root.transaction(() => group.map(({ run }) => run())));
   }
 
   #judge(error: unknown): AppError {
     if (error === this.#broken && error instanceof AppError) return error;
+    if (error instanceof CommitHung) this.#hung = true;
     const refusal = unavailable(`commit failed: ${String(error)}`, error);
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (!RECOVERABLE.includes(code) || !this.#isUsable()) {
+    if (!isOutOfSpace(error) || !this.#isUsable()) {
       this.#broken = refusal;
       this.#failure ??= refusal;
       this.#onFailure(refusal);
@@ -371,10 +360,4 @@ function unavailable(detail: string, cause?: unknown): AppError {
     detail,
     cause,
   });
-}
-
-/** lmdb rejects with a wrapper whose `commitError` is a promise that rejects with the reason. */
-async function revealCause(error: unknown): Promise<never> {
-  if (error instanceof Error && 'commitError' in error) await error.commitError;
-  throw error;
 }
