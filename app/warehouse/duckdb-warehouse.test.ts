@@ -198,6 +198,27 @@ describe('the embedded warehouse', () => {
       assert.deepEqual(await proofOf(), before);
     });
 
+    it('keeps a message that was published twice once, within a batch, within a seal and across seals', async () => {
+      const warehouse = await open();
+      const twice = message({ rows: [order('a'), order('b')], rejects: [{}] });
+      const other = message({ rows: [order('c')] });
+      const first = await warehouse.store([twice, other, twice]);
+      assert.deepEqual([first.datasets['orders']?.stored, first.datasets['orders']?.replayedMessages], [3, 1]);
+      assert.equal((await warehouse.seal(sealable([twice, other, twice]))).rows, 4);
+      const again = await warehouse.store([twice]);
+      assert.deepEqual([again.datasets['orders']?.stored, again.datasets['orders']?.replayedMessages], [0, 1]);
+      await warehouse.seal(sealable([twice], 4));
+      const accounting = await warehouse.accounting(EVERYTHING, []);
+      await close(warehouse);
+      const before = await proofOf();
+      await rm(join(dir, DATABASE_FILE));
+      const rebuilt = await open();
+      assert.deepEqual(await rebuilt.accounting(EVERYTHING, []), accounting);
+      assert.deepEqual([accounting.datasets['orders']?.stored, before['orders']?.rejected], [3, 1]);
+      await close(rebuilt);
+      assert.deepEqual(await proofOf(), before);
+    });
+
     it('carries out an erasure whose tombstones were durable before the process died', async () => {
       const warehouse = await open();
       const sample = message({ apiKeyId: 'sample', rows: [order('a')] });
