@@ -101,6 +101,29 @@ describe('decodeBody, NDJSON', () => {
     assert.deepEqual((await decode('ndjson', [`"x${fits.slice(1, -1)}`, '"\r', '\n'])).values, ['RECORD_TOO_LARGE']);
   });
 
+  it('passes over runs of blank lines, and refuses a blank line over the limit, whatever the chunks', async () => {
+    const long = LIMITS.recordBytesMax;
+    const run = ' \r\n\n\t\r\n'.repeat(40);
+    const body = [
+      run,
+      '{"a":1}',
+      run,
+      ' '.repeat(long),
+      `${'\t'.repeat(long)}\r`,
+      ' '.repeat(long + 1),
+      ' {"a":2} ',
+      run,
+    ];
+    await fc.assert(
+      fc.asyncProperty(places, async (cuts) => {
+        const { values, all } = await decode('ndjson', cut(Buffer.from(body.join('\n')), cuts));
+        assert.deepEqual(values, [{ a: 1 }, 'RECORD_TOO_LARGE', { a: 2 }]);
+        assert.deepEqual([all[2]?.text, all[2]?.index], [' {"a":2} ', 2]);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
   it('counts brackets outside strings only', async () => {
     const { values } = await decode(
       'ndjson',
@@ -254,6 +277,17 @@ describe('decodeBody, CSV', () => {
     await assert.rejects(
       decode('csv', [`${HEADER}\nABC,1,1,x,"two\nlines"\n`, 'ABC,1,1,x,a"b\n']),
       (error) => error instanceof AppError && error.code === 'MALFORMED_CSV' && error.publicMessage.includes('line 4'),
+    );
+  });
+
+  it('names the line of a broken quote also behind blank lines, whatever the chunks', async () => {
+    const blank = '\n\r\n'.repeat(3);
+    const body = Buffer.from(`${blank}${HEADER}\n${blank}ABC,1,1,x,ab\n${blank}ABC,1,1,x,a"b\n`);
+    await fc.assert(
+      fc.asyncProperty(places, async (cuts) => {
+        await assert.rejects(decode('csv', cut(body, cuts)), /line 21; /);
+      }),
+      { numRuns: 50 },
     );
   });
 });

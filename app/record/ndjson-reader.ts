@@ -1,6 +1,6 @@
 /**
- * NDJSON: one record a line, lines ending in LF or CRLF, the last one also in nothing; blank lines are ignored.
- * A line that is not JSON refuses only itself.
+ * NDJSON: one record a line, lines ending in LF or CRLF, the last one also in nothing; blank lines are ignored, and
+ * a body of nothing else costs no more than reading it. A line that is not JSON refuses only itself.
  */
 import { isBlank } from './json-depth.ts';
 import { errorPosition } from './json-reader.ts';
@@ -17,16 +17,32 @@ export class NdjsonReader {
   }
 
   push(text: string): void {
-    let start = 0;
-    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+    let start = this.#isBetweenLines() ? this.#passBlankLines(text, 0) : 0;
+    for (let end = text.indexOf('\n', start); end >= 0; end = text.indexOf('\n', start)) {
       this.#lineEnd(text.slice(start, end));
-      start = end + 1;
+      start = this.#passBlankLines(text, end + 1);
     }
     this.#lineBegin(start === 0 ? text : text.slice(start));
   }
 
   end(): void {
     this.#lineEnd('');
+  }
+
+  #isBetweenLines(): boolean {
+    return this.#begun === '' && this.#oversized === undefined;
+  }
+
+  /** Where the first line begins that is not blank, or that is too long to be passed over. Makes no text. */
+  #passBlankLines(text: string, from: number): number {
+    const lengthMax = this.#sink.limits.recordBytesMax;
+    let start = from;
+    for (let at = from; at < text.length && at - start <= lengthMax; at += 1) {
+      const character = text.charCodeAt(at);
+      if (character === 10) start = at + 1;
+      else if (character !== 32 && character !== 9 && character !== 13) break;
+    }
+    return start;
   }
 
   #lineBegin(part: string): void {
@@ -56,8 +72,9 @@ export class NdjsonReader {
   }
 
   #record(line: string): void {
-    // A record starts with `{`; only a line that starts with white space (or nothing) can be blank.
-    if (!(line.charCodeAt(0) > 32) && isBlank(line)) return;
+    // A record starts with `{`; only a line that starts with white space (or nothing) can be blank. One over the limit
+    // is refused like any other: cut into chunks, its beginning was not kept.
+    if (!(line.charCodeAt(0) > 32) && line.length <= this.#sink.limits.recordBytesMax && isBlank(line)) return;
     const error = this.#sink.json(line);
     if (error === undefined) return;
     const position = errorPosition(error);
