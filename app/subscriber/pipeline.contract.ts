@@ -39,6 +39,8 @@ export class Pipeline {
   bus!: Bus;
   /** Called at every named point; a throw there fails the delivery, as a fault would. */
   atPoint: (name: string) => void = () => undefined;
+  /** Called with every outcome; a throw there is the failure of someone who is only told. */
+  atCommit: () => void = () => undefined;
   #warehouse!: Warehouse;
   #subscription: Subscription | undefined;
   readonly #telemetry: Telemetry;
@@ -133,6 +135,7 @@ export class Pipeline {
       onCommit: (outcome) => {
         this.outcomes.push(outcome);
         this.#tell();
+        this.atCommit();
       },
       faultPoint: (name) => this.atPoint(name),
     });

@@ -49,6 +49,17 @@ describe('the subscriber', () => {
     assert.deepEqual((await pipeline.bus.snapshot()).unsettled, []);
   });
 
+  it('acknowledges what is committed although whoever is told of it fails', async () => {
+    pipeline.atCommit = () => {
+      throw new Error('the follower is broken');
+    };
+    await pipeline.bus.publish([orders('a')]);
+    await pipeline.consume(1);
+    assert.deepEqual((await pipeline.bus.snapshot()).unsettled, []);
+    assert.equal(pipeline.outcomes.length, 1);
+    assert.equal(await pipeline.metric('vigia_redelivered_messages_total{dataset="orders"}'), 0);
+  });
+
   it('tells how long a row took to be readable when it is stored first, and of no duplicate, conflict or replay', async () => {
     const readable = (): Promise<number> => pipeline.metric('vigia_accept_to_readable_seconds_count{dataset="orders"}');
     await pipeline.bus.publish([orders('a', 'b')]);

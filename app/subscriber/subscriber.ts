@@ -74,6 +74,7 @@ function decode(parts: SubscriberParts, delivery: Delivery): Decoded {
   }
 }
 
+/** Told after the commit, when nothing may fail the delivery any more: it would come again, at last as a dead letter. */
 interface Committed {
   readonly outcome: StoreOutcome;
   readonly durationMs: number;
@@ -94,7 +95,7 @@ function report(parts: SubscriberParts, stored: readonly Delivery[], { outcome, 
     const seconds = Math.max(0, (committedAtMs - publishedAtMs) / 1000);
     telemetry.becameReadable({ dataset: message.dataset, seconds, rows: storedRows[at] ?? 0 });
   }
-  parts.onCommit(outcome);
+  telemetry.harmlessly(() => parts.onCommit(outcome));
 }
 
 function describe(parts: SubscriberParts, delivery: Delivery) {

@@ -8,9 +8,10 @@ import {
   type Operation,
   OVERFLOW,
 } from './catalogue.ts';
+import type { Harmless } from './harmless.ts';
 import type { Log } from './log.ts';
 import { codeOf } from './log.ts';
-import type { Metrics } from './metrics.ts';
+import type { Measures } from './metrics.ts';
 import type { BreakerState } from './request-telemetry.ts';
 import {
   currentSpan,
@@ -33,13 +34,15 @@ export interface MessageTelemetry {
 }
 
 interface Parts {
-  readonly metrics: Metrics;
+  readonly metrics: Measures;
   readonly log: Log;
+  readonly harmless: Harmless;
   /** `messaging.system`. */
   readonly system: string;
 }
 
-export function messageTelemetry({ metrics, log, system }: Parts): MessageTelemetry {
+export function messageTelemetry({ metrics, log, harmless, system }: Parts): MessageTelemetry {
+  const tracer = { system, harmless };
   zeroDependencies(metrics);
   return {
     publishing: async (batch, run) => {
@@ -51,7 +54,7 @@ export function messageTelemetry({ metrics, log, system }: Parts): MessageTeleme
       const sent = (error_type: string) =>
         metrics.add('sentMessages', { dataset: batch.dataset, error_type }, batch.messages);
       try {
-        const result = await publishSpan(system, batch, run);
+        const result = await publishSpan(tracer, batch, run);
         finished('ok');
         sent('');
         return result;
@@ -67,7 +70,7 @@ export function messageTelemetry({ metrics, log, system }: Parts): MessageTeleme
       const finished = (error_type: string): void =>
         metrics.observe('processDuration', { error_type }, secondsSince(startedAt));
       // Inside the span, so that the line carries its trace.
-      return processSpan(system, deliveries, async () => {
+      return processSpan(tracer, deliveries, async () => {
         try {
           const result = await run();
           finished('');
@@ -84,7 +87,7 @@ export function messageTelemetry({ metrics, log, system }: Parts): MessageTeleme
     dependency: async (call, run) => {
       const startedAt = performance.now();
       try {
-        const result = await (hasSpan(call) ? dependencySpan(call, run) : run());
+        const result = await (hasSpan(call) ? dependencySpan(harmless, call, run) : run());
         observeCall(metrics, call, { outcome: 'ok', seconds: secondsSince(startedAt) });
         return result;
       } catch (error) {
@@ -108,7 +111,7 @@ interface Call {
 }
 
 function observeCall(
-  metrics: Metrics,
+  metrics: Measures,
   { dependency, operation }: Call,
   { outcome, seconds }: { readonly outcome: 'ok' | 'error'; readonly seconds: number },
 ): void {
@@ -126,7 +129,7 @@ function hasSpan({ dependency, operation }: Call): boolean {
   return operations[operation]?.span === true && currentSpan() !== undefined;
 }
 
-function zeroDependencies(metrics: Metrics): void {
+function zeroDependencies(metrics: Measures): void {
   for (const [dependency, operations] of Object.entries(DEPENDENCY_OPERATIONS)) {
     for (const operation of Object.keys(operations)) {
       for (const outcome of ['ok', 'error']) metrics.zero('dependencyDuration', { dependency, operation, outcome });
@@ -135,7 +138,7 @@ function zeroDependencies(metrics: Metrics): void {
   }
 }
 
-function countDeliveries(metrics: Metrics, deliveries: readonly TracedDelivery[]): void {
+function countDeliveries(metrics: Measures, deliveries: readonly TracedDelivery[]): void {
   for (const { dataset, attempt, ageSeconds } of deliveries) {
     metrics.add('consumedMessages', { dataset });
     metrics.observe('queueWait', { dataset }, ageSeconds);

@@ -1,7 +1,7 @@
 /**
  * The catalogue as live metrics. Guarantees: every label value is from its closed set (anything else becomes `_OTHER`
  * and is counted), no metric outgrows its series budget, no NaN or negative count enters, and what the catalogue
- * calls zero exists at zero from the start. Nothing here throws on a measurement: telemetry never fails a request.
+ * calls zero exists at zero from the start.
  *
  * Traps of prom-client 15: exemplars only work through `observe({labels, value, exemplarLabels})` on a histogram
  * (other forms throw or add to an unlabelled series), and rendering as OpenMetrics renames counters in place, so a
@@ -56,6 +56,9 @@ interface Family {
   readonly children: Map<string, Child>;
   readonly overflow: Child;
 }
+
+/** What is done to metrics by those who tell of something. */
+export type Measures = Pick<Metrics, 'add' | 'set' | 'observe' | 'observeMany' | 'observeWithExemplar' | 'zero'>;
 
 const SEPARATOR = '\u0001';
 

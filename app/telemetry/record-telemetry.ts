@@ -1,7 +1,7 @@
 /** What is told of rows on their way: outcomes, freshness, the loss equation, and where they rest. */
 import { EQUATION_STATES, type EquationState, type STORAGE_PARTS } from './catalogue.ts';
 import type { Log } from './log.ts';
-import type { Metrics } from './metrics.ts';
+import type { Measures } from './metrics.ts';
 
 export interface SettledRecords {
   readonly dataset: string;
@@ -85,7 +85,7 @@ export interface RecordTelemetry {
 }
 
 interface Parts {
-  readonly metrics: Metrics;
+  readonly metrics: Measures;
   readonly log: Log;
   readonly now: () => number;
   /** Registers a reading taken at each scrape: an age must grow while nothing happens. */
@@ -140,7 +140,7 @@ function expectations({ metrics, now, onScrape }: Parts) {
   };
 }
 
-function countSettled(metrics: Metrics, outcome: SettledRecords, nowMs: number): void {
+function countSettled(metrics: Measures, outcome: SettledRecords, nowMs: number): void {
   const { dataset } = outcome;
   metrics.add('records', { dataset, outcome: 'stored' }, outcome.stored);
   metrics.add('records', { dataset, outcome: 'duplicate' }, outcome.duplicate);

@@ -12,7 +12,7 @@ import {
   ZERO_STATUSES,
 } from './catalogue.ts';
 import type { Log } from './log.ts';
-import type { Metrics } from './metrics.ts';
+import type { Measures } from './metrics.ts';
 import { tracing } from './span-export.ts';
 import { currentSpan, nameFailure, keepSpan } from './tracing.ts';
 
@@ -70,7 +70,7 @@ export interface RequestTelemetry {
 export type BreakerState = (typeof BREAKER_STATES)[number];
 
 interface Parts {
-  readonly metrics: Metrics;
+  readonly metrics: Measures;
   readonly log: Log;
   /** The closed set that `declareRoutes` fills. */
   readonly routes: Set<string>;
@@ -125,7 +125,7 @@ const REFUSED_BY_CODE: Readonly<Record<string, (typeof REFUSAL_REASONS)[number]>
   TICKET_INVALID: 'ticket',
 };
 
-function countCode(metrics: Metrics, code: string): void {
+function countCode(metrics: Measures, code: string): void {
   const shed = SHED_BY_CODE[code];
   if (shed !== undefined) metrics.add('shedRequests', { reason: shed });
   const refused = REFUSED_BY_CODE[code];
@@ -191,7 +191,7 @@ function declareRoutes({ metrics, routes: known }: Parts, routes: readonly Decla
 }
 
 function observeRequest(
-  metrics: Metrics,
+  metrics: Measures,
   { method, route, status, durationSeconds, load, keep }: FinishedRequest,
 ): void {
   const labels = {

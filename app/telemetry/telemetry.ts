@@ -3,9 +3,10 @@
  * of a metric, a label or a log line, and none of these functions throws or waits on account of telemetry.
  */
 import { LEVELS, LINE_DROPS, type LogEvent, SPAN_DROPS, UNMATCHED_ROUTE } from './catalogue.ts';
+import { Harmless, harmlessLog, harmlessMeasures } from './harmless.ts';
 import { type Level, type Log, type LogFields, openLog } from './log.ts';
 import { type MessageTelemetry, messageTelemetry } from './message-telemetry.ts';
-import { Metrics } from './metrics.ts';
+import { type Measures, Metrics } from './metrics.ts';
 import { type RecordTelemetry, recordTelemetry } from './record-telemetry.ts';
 import { type RequestTelemetry, requestTelemetry } from './request-telemetry.ts';
 import { type MetricsListener, openMetricsListener, type Sample } from './scrape.ts';
@@ -49,6 +50,8 @@ export interface ServiceTelemetry {
   samplesLoaded(what: { readonly rows: number; readonly dataset?: string }): void;
   /** Everything else that is only a line: the catalogue says which fields it may carry. */
   log<E extends LogEvent>(event: E, fields: LogFields<E>): void;
+  /** Runs what only tells others of work that is done: its failure is counted and told, and fails nothing. */
+  harmlessly(tell: () => void): void;
   /** `sample` sets gauges; it runs at every scrape, and its failure is counted. */
   onScrape(sample: Sample): void;
   listen(address: { readonly host: string; readonly port: number }): Promise<MetricsListener>;
@@ -61,7 +64,7 @@ export interface ServiceTelemetry {
 export type Telemetry = RequestTelemetry & MessageTelemetry & RecordTelemetry & ServiceTelemetry;
 
 interface Parts {
-  readonly metrics: Metrics;
+  readonly metrics: Measures;
   readonly log: Log;
   readonly samples: Set<Sample>;
   readonly startedAtMs: number;
@@ -71,29 +74,33 @@ interface Parts {
 export function createTelemetry(options: TelemetryOptions): Telemetry {
   const { datasets, codes, now, messagingSystem: system = 'vigia' } = options;
   const routes = new Set([UNMATCHED_ROUTE]);
-  const metrics = new Metrics({ datasets, codes, routes });
-  const log = openLog({
+  const live = new Metrics({ datasets, codes, routes });
+  const lines = openLog({
     level: options.logLevel,
     destination: { file: options.logFile, bytesMax: options.logFileBytesMax, filesMax: options.logFilesMax },
     now,
   });
+  const harmless = new Harmless({ now, tell: (failed) => lines.write('telemetryFailed', failed) });
+  const metrics = harmlessMeasures(live, harmless);
+  const log = harmlessLog(lines, harmless);
   const samples = new Set<Sample>();
   const onScrape = (sample: Sample): void => {
     samples.add(sample);
   };
   const parts = { metrics, log, samples, now, startedAtMs: now() };
   metrics.set('buildInfo', buildLabels(options), 1);
-  onScrape(ownAccounts(metrics, log));
+  onScrape(ownAccounts({ metrics, log, harmless }));
   return {
     ...requestTelemetry({ metrics, log, routes }),
-    ...messageTelemetry({ metrics, log, system }),
+    ...messageTelemetry({ metrics, log, harmless, system }),
     ...recordTelemetry({ metrics, log, now, onScrape }),
     ...lifeTelemetry({ ...parts, build: buildLabels(options), announce: announcement(options) }),
     selfCheck,
     log: (event, fields) => log.write(event, fields),
+    harmlessly: (tell) => void harmless.attempt(tell),
     onScrape,
-    listen: (address) => openMetricsListener({ metrics, log, samples }, address),
-    render: () => metrics.render(),
+    listen: (address) => openMetricsListener({ metrics: live, log, samples }, address),
+    render: () => live.render(),
     shutdown: ({ timeoutMs }) => shutdown(log, timeoutMs),
   };
 }
@@ -159,7 +166,11 @@ function lifeTelemetry({ metrics, log, now, startedAtMs, build, announce }: Life
 }
 
 /** Telemetry's accounts of itself. They are running totals elsewhere; a counter may only be added to. */
-function ownAccounts(metrics: Metrics, log: Log): Sample {
+function ownAccounts({
+  metrics,
+  log,
+  harmless,
+}: Pick<Parts, 'metrics' | 'log'> & { readonly harmless: Harmless }): Sample {
   const seen = new Map<string, number>();
   const grown = (name: string, total: number): number => {
     const by = total - (seen.get(name) ?? 0);
@@ -169,6 +180,7 @@ function ownAccounts(metrics: Metrics, log: Log): Sample {
   return function ownAccounts() {
     const { ended, exported, dropped } = tracing.spans;
     metrics.add('spansEnded', {}, grown('ended', ended));
+    metrics.add('telemetryFailures', {}, grown('failures', harmless.failures));
     metrics.add('spansExported', {}, grown('exported', exported));
     for (const reason of SPAN_DROPS) metrics.add('spansDropped', { reason }, grown(reason, dropped[reason]));
     for (const level of LEVELS) metrics.add('logLines', { level }, grown(level, log.lines[level]));

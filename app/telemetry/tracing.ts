@@ -22,6 +22,7 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api';
+import type { Harmless } from './harmless.ts';
 import { codeOf } from './log.ts';
 import { tracing } from './span-export.ts';
 
@@ -32,6 +33,12 @@ const LINKS_MAX = 128;
 const NO_ATTRIBUTES: Readonly<Record<string, string>> = Object.freeze({});
 
 const tracer = trace.getTracer('vigia');
+
+export interface MessageTracer {
+  /** `messaging.system`. */
+  readonly system: string;
+  readonly harmless: Harmless;
+}
 
 export interface TracedDelivery {
   readonly messageId: string;
@@ -65,7 +72,7 @@ export interface PublishedBatch {
 
 /** Runs inside a PRODUCER span; `run` is given the attributes that carry it to the subscriber. */
 export function publishSpan<T>(
-  system: string,
+  { system, harmless }: MessageTracer,
   batch: PublishedBatch,
   run: (attributes: Readonly<Record<string, string>>) => Promise<T>,
 ): Promise<T> {
@@ -79,14 +86,13 @@ export function publishSpan<T>(
     'vigia.dataset': batch.dataset,
     'vigia.rows': batch.rows,
   };
-  return spanned(
-    { name: `publish ${DESTINATION}`, options: { kind: SpanKind.PRODUCER, attributes }, parent: context.active() },
-    () => {
-      const carrier: Record<string, string> = {};
-      propagation.inject(context.active(), carrier);
-      return run(carrier);
-    },
-  );
+  const options = { kind: SpanKind.PRODUCER, attributes };
+  const plan = () => ({ name: `publish ${DESTINATION}`, options, parent: context.active() });
+  return spanned(harmless, plan, () => {
+    const carrier: Record<string, string> = {};
+    harmless.attempt(() => propagation.inject(context.active(), carrier));
+    return run(carrier);
+  });
 }
 
 /** The one topic; the dataset is an attribute of the message. */
@@ -94,11 +100,15 @@ const DESTINATION = 'records';
 
 /** Runs inside a CONSUMER span, active in the handler. */
 export function processSpan<T>(
-  system: string,
+  { system, harmless }: MessageTracer,
   deliveries: readonly TracedDelivery[],
   run: () => Promise<T>,
 ): Promise<T> {
   if (!tracing.enabled) return run();
+  return spanned(harmless, () => processingOf(system, deliveries), run);
+}
+
+function processingOf(system: string, deliveries: readonly TracedDelivery[]): Spanned {
   const [first] = deliveries;
   const single = first !== undefined && deliveries.length === 1 ? first : undefined;
   const joined = single !== undefined && single.attempt === 1 && single.ageSeconds < JOIN_AGE_SECONDS_MAX;
@@ -119,7 +129,7 @@ export function processSpan<T>(
   const options: SpanOptions = { kind: SpanKind.CONSUMER, attributes };
   const parent = joined ? propagation.extract(ROOT_CONTEXT, single.attributes) : ROOT_CONTEXT;
   if (!joined) options.links = linksTo(deliveries);
-  return spanned({ name: `process ${DESTINATION}`, options, parent }, run);
+  return { name: `process ${DESTINATION}`, options, parent };
 }
 
 function linksTo(deliveries: readonly TracedDelivery[]): Link[] {
@@ -138,18 +148,14 @@ function linksTo(deliveries: readonly TracedDelivery[]): Link[] {
 
 /** INTERNAL: the embedded parts live in this process; there is no other side that could continue the trace. */
 export function dependencySpan<T>(
+  harmless: Harmless,
   call: { readonly dependency: string; readonly operation: string },
   run: () => Promise<T>,
 ): Promise<T> {
   const attributes: Attributes = { 'vigia.dependency': call.dependency, 'vigia.operation': call.operation };
-  return spanned(
-    {
-      name: `${call.dependency} ${call.operation}`,
-      options: { kind: SpanKind.INTERNAL, attributes },
-      parent: context.active(),
-    },
-    run,
-  );
+  const options = { kind: SpanKind.INTERNAL, attributes };
+  const plan = () => ({ name: `${call.dependency} ${call.operation}`, options, parent: context.active() });
+  return spanned(harmless, plan, run);
 }
 
 interface Spanned {
@@ -158,15 +164,23 @@ interface Spanned {
   readonly parent: Context;
 }
 
-function spanned<T>({ name, options, parent }: Spanned, run: () => Promise<T>): Promise<T> {
-  return tracer.startActiveSpan(name, options, parent, async (span) => {
+/** `run` runs once, with a span or without. */
+function spanned<T>(harmless: Harmless, plan: () => Spanned, run: () => Promise<T>): Promise<T> {
+  const begun = harmless.attempt(() => {
+    const { name, options, parent } = plan();
+    const span = tracer.startSpan(name, options, parent);
+    return { span, active: trace.setSpan(parent, span) };
+  });
+  if (begun === undefined) return run();
+  const { span, active } = begun;
+  return context.with(active, async () => {
     try {
       return await run();
     } catch (error) {
-      fail(span, error);
+      harmless.attempt(() => fail(span, error));
       throw error;
     } finally {
-      span.end();
+      harmless.attempt(() => span.end());
     }
   });
 }
