@@ -18,7 +18,7 @@ export class CsvReader {
   #begun = '';
   #oversized: OversizedRecord | undefined;
   #quoted = false;
-  /** Lines of the body, from 1: the one being read, and the one on which `#begun` starts. */
+  /** Lines of the body, from 1: the one being read, and the one on which `#begun` starts, or the batch without it. */
   #line = 1;
   #begunLine = 1;
 
@@ -30,6 +30,7 @@ export class CsvReader {
     // Complete records are gathered from `batch` on and parsed together: csv-parse's setup costs more than a row.
     let batch = 0;
     let record = 0;
+    let recordLine = this.#begunLine;
     let quote = text.indexOf('"');
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) {
       quote = this.#passQuotes(text, quote, end);
@@ -45,9 +46,11 @@ export class CsvReader {
         this.#begunLine = this.#line;
       }
       record = end + 1;
+      recordLine = this.#line;
     }
     this.#passQuotes(text, quote, text.length);
     if (record > batch) this.#parse(text.slice(batch, record));
+    this.#begunLine = recordLine;
     this.#begin(text.slice(record));
   }
 
@@ -109,7 +112,6 @@ export class CsvReader {
     const text = this.#begun === '' ? more : this.#begun + more;
     this.#begun = '';
     if (text !== '') for (const cells of cellsOf(text, this.#begunLine)) this.#record(cells);
-    this.#begunLine = this.#line;
   }
 
   #record(cells: readonly string[]): void {
