@@ -198,6 +198,25 @@ describe('the embedded warehouse', () => {
       assert.deepEqual(await proofOf(), before);
     });
 
+    it('seals the audit up to the entries that tell of the seal itself', async () => {
+      const warehouse = await open();
+      const one = message({ rows: [order('a')] });
+      await warehouse.store([one]);
+      await warehouse.seal(sealable([one]));
+      const audit = await warehouse.audit({ limit: 100 });
+      assert.deepEqual(
+        audit.map(({ step }) => step),
+        ['seal', 'store'],
+      );
+      const sealed = await bronzeFiles(join(dir, 'bronze'));
+      await warehouse.seal([]);
+      assert.deepEqual(await bronzeFiles(join(dir, 'bronze')), sealed, 'nothing is left to seal');
+      await close(warehouse);
+      await rm(join(dir, DATABASE_FILE));
+      const rebuilt = await open();
+      assert.deepEqual((await rebuilt.audit({ limit: 100 })).slice(1), audit);
+    });
+
     it('keeps a message that was published twice once, within a batch, within a seal and across seals', async () => {
       const warehouse = await open();
       const twice = message({ rows: [order('a'), order('b')], rejects: [{}] });

@@ -115,17 +115,9 @@ export class EmbeddedWarehouse implements Warehouse {
     const { bronze, sealer, writer, options } = this.#parts;
     const startedAt = new Date(options.now()).toISOString();
     const files = await bronze.seal(sealer, messages);
-    const sealedTo = await writer.exclusive(async (sql) => {
-      const [row] = await sql.rows('SELECT coalesce(max(last_ordinal), 0)::DOUBLE AS last FROM custody.bronze_files');
-      return Number(row?.last);
-    });
-    const audit = await bronze.sealAudit(sealer, sealedTo);
-    const sum = (pick: (file: (typeof files)[number]) => number): number =>
-      files.reduce((total, file) => total + pick(file), 0);
-    const rows = sum((file) => file.rows);
     await writer.exclusive((sql) =>
       sql.transaction(async () => {
-        await registerFiles(sql, audit === undefined ? files : [...files, audit]);
+        await registerFiles(sql, files);
         for (const file of files) {
           await this.#insertAudit(sql, {
             step: 'seal',
@@ -140,7 +132,21 @@ export class EmbeddedWarehouse implements Warehouse {
         }
       }),
     );
-    return { files: files.length, rows, bytes: sum((file) => file.bytes) };
+    await this.#sealAudit();
+    const sum = (pick: (file: (typeof files)[number]) => number): number =>
+      files.reduce((total, file) => total + pick(file), 0);
+    return { files: files.length, rows: sum((file) => file.rows), bytes: sum((file) => file.bytes) };
+  }
+
+  /** Last, and told by no entry of its own: after a seal no entry is left that only the database holds. */
+  async #sealAudit(): Promise<void> {
+    const { bronze, sealer, writer } = this.#parts;
+    const sealedTo = await writer.exclusive(async (sql) => {
+      const [row] = await sql.rows('SELECT coalesce(max(last_ordinal), 0)::DOUBLE AS last FROM custody.bronze_files');
+      return Number(row?.last);
+    });
+    const audit = await bronze.sealAudit(sealer, sealedTo);
+    if (audit !== undefined) await writer.exclusive((sql) => registerFiles(sql, [audit]));
   }
 
   version(dataset: string, range: TimeRange): PartitionsVersion {
