@@ -169,7 +169,7 @@ function allRoutes(parts: ApiParts, { ingest, readiness, answers }: RouteNeeds):
     ...datasetRoutes(parts),
     ...readRoutes({ ...parts, answers }),
     ...ownRoutes({ ...parts, answers }),
-    ...custodyRoutes(parts),
+    ...custodyRoutes({ ...parts, budget: ingest.budget }),
     ...statusRoutes(parts),
     ...probeRoutes(readiness),
   ];

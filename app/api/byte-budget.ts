@@ -1,4 +1,9 @@
-/** How many body bytes may be in memory at once, over all requests; beyond it a request is refused, not queued. */
+/**
+ * How many body bytes may be in memory at once, over all requests; beyond it a request is refused, not queued.
+ *
+ * Whoever holds a body's bytes has taken them: a small body while it is gathered, then the decoder, until its rows are
+ * published. Not counted is what Node buffers of a socket before anybody reads it (64 KiB a connection).
+ */
 import { AppError } from '../errors.ts';
 
 export class ByteBudget {

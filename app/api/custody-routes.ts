@@ -7,6 +7,7 @@ import { maskPersonal } from '../record/validate.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { AuditEntry, QuarantinedRow, Warehouse } from '../warehouse/warehouse.ts';
 import { allows, checkDataset } from './access.ts';
+import type { ByteBudget } from './byte-budget.ts';
 import { pageParameters, parseQuery, sendJson } from './json-answer.ts';
 import { readJsonBody } from './json-body.ts';
 import type { Caller, Exchange, Route } from './route.ts';
@@ -22,6 +23,7 @@ interface CustodyRouteParts {
   readonly bus: Bus;
   readonly warehouse: Warehouse;
   readonly telemetry: Pick<Telemetry, 'deadLettersReplayed'>;
+  readonly budget: ByteBudget;
   readonly now: () => number;
 }
 
@@ -166,6 +168,7 @@ export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
         'MALFORMED_JSON',
         'MEDIA_TYPE_UNSUPPORTED',
         'BODY_TOO_LARGE',
+        'BODY_BYTES_EXHAUSTED',
         'BUS_UNAVAILABLE',
         'WAREHOUSE_UNAVAILABLE',
       ],
@@ -237,9 +240,12 @@ async function getDeadLetters({ bus }: CustodyRouteParts, exchange: Exchange): P
   });
 }
 
-async function replay({ bus, warehouse, telemetry, now }: CustodyRouteParts, exchange: Exchange): Promise<void> {
+async function replay(
+  { bus, warehouse, telemetry, budget, now }: CustodyRouteParts,
+  exchange: Exchange,
+): Promise<void> {
   parseQuery(z.object({}), exchange.query);
-  const { dryRun, ...filter } = await readJsonBody(exchange.request, replayBody);
+  const { dryRun, ...filter } = await readJsonBody(exchange.request, { schema: replayBody, budget });
   checkFilter(exchange.caller, filter.dataset);
   const options = { filter: filterOf(filter), limit: REPLAY_MESSAGES_MAX };
   if (dryRun) {

@@ -141,7 +141,7 @@ async function postRecords(parts: IngestRouteParts, exchange: Exchange): Promise
     apiKeyId: caller.keyId,
     batchKey: key ?? requestId,
     ...media,
-    source: readBody(request),
+    source: readBody(request, parts.budget),
     hash: key !== undefined,
   });
   const scope = key === undefined ? undefined : { apiKeyId: caller.keyId, dataset: contract.name, key };

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import type { IncomingMessage } from 'node:http';
 import { gzipSync } from 'node:zlib';
+import { ByteBudget } from './byte-budget.ts';
 import type { Problem } from './problem.ts';
 import { readBody } from './request-body.ts';
 import {
@@ -153,8 +154,13 @@ describe('a body', () => {
       headers: length === undefined ? {} : { 'content-length': length },
     }) as unknown as IncomingMessage;
   const read = async (request: IncomingMessage): Promise<string> => {
+    const budget = new ByteBudget(1024);
     const chunks: Buffer[] = [];
-    for await (const chunk of readBody(request)) chunks.push(chunk);
+    try {
+      for await (const chunk of readBody(request, budget)) chunks.push(chunk);
+    } finally {
+      assert.equal(budget.used, 0);
+    }
     return Buffer.concat(chunks).toString();
   };
 

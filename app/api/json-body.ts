@@ -3,12 +3,16 @@ import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { readMediaType } from '../record/media-type.ts';
+import type { ByteBudget } from './byte-budget.ts';
 import { readBody } from './request-body.ts';
 
 const JSON_BODY_BYTES_MAX = 1024 * 1024;
 
 /** Throws AppError: media type, size, syntax, or the first field that fails with its place. */
-export async function readJsonBody<S extends z.ZodType>(request: IncomingMessage, schema: S): Promise<z.output<S>> {
+export async function readJsonBody<S extends z.ZodType>(
+  request: IncomingMessage,
+  { schema, budget }: { readonly schema: S; readonly budget: ByteBudget },
+): Promise<z.output<S>> {
   const { format, gzip } = readMediaType(request.headers['content-type'], request.headers['content-encoding']);
   if (format !== 'json' || gzip) {
     throw new AppError({
@@ -16,19 +20,7 @@ export async function readJsonBody<S extends z.ZodType>(request: IncomingMessage
       publicMessage: 'MEDIA_TYPE_UNSUPPORTED: this route takes application/json. Set the Content-Type.',
     });
   }
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of readBody(request)) {
-    bytes += chunk.length;
-    if (bytes > JSON_BODY_BYTES_MAX) {
-      throw new AppError({
-        code: 'BODY_TOO_LARGE',
-        publicMessage: `BODY_TOO_LARGE: this route takes at most ${JSON_BODY_BYTES_MAX} bytes. Ask in parts.`,
-      });
-    }
-    chunks.push(chunk);
-  }
-  const parsed = schema.safeParse(parseJson(Buffer.concat(chunks)));
+  const parsed = schema.safeParse(parseJson(await wholeBody(request, budget)));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const pointer = `/${issue?.path.map(String).join('/') ?? ''}`;
@@ -37,6 +29,28 @@ export async function readJsonBody<S extends z.ZodType>(request: IncomingMessage
     publicMessage: `PARAMETER_INVALID: ${pointer} of the body: ${issue?.message ?? 'invalid'}. /docs shows what this route takes.`,
     errors: [{ code: 'PARAMETER_INVALID', pointer, expected: issue?.message ?? '' }],
   });
+}
+
+/** Counted while it arrives; given back when it is whole, to be parsed at once. */
+async function wholeBody(request: IncomingMessage, budget: ByteBudget): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of readBody(request, budget)) {
+      budget.take(chunk.length);
+      bytes += chunk.length;
+      if (bytes > JSON_BODY_BYTES_MAX) {
+        throw new AppError({
+          code: 'BODY_TOO_LARGE',
+          publicMessage: `BODY_TOO_LARGE: this route takes at most ${JSON_BODY_BYTES_MAX} bytes. Ask in parts.`,
+        });
+      }
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } finally {
+    budget.give(bytes);
+  }
 }
 
 function parseJson(body: Buffer): unknown {

@@ -6,6 +6,7 @@ import {
   assertProblem,
   flight,
   openRaw,
+  type RawExchange,
   type RunningService,
   startService,
 } from './service.contract.ts';
@@ -36,15 +37,43 @@ describe('the bytes of bodies in flight', () => {
   it('refuse one of two bodies that are over it together, and take the other', async () => {
     const body = line(10, 700 * KIB);
     const begun = `${HEAD}Content-Length: ${body.length}\r\n\r\n${body.slice(0, -1)}`;
-    const both = await Promise.all([openRaw(running.port, begun), openRaw(running.port, begun)]);
-    const refused = await Promise.race(both.map(async ({ answer }, index) => ({ answer: await answer, index })));
-    assertProblem(refused.answer, 'BODY_BYTES_EXHAUSTED');
-    const other = both[1 - refused.index] ?? assert.fail();
-    other.socket.write('\n');
-    assert.equal((await other.answer).status, 202);
-    for (const { socket } of both) socket.destroy();
+    const [other] = await oneRefused(begun, 2);
+    other?.socket.write('\n');
+    assert.equal((await other?.answer)?.status, 202);
+    other?.socket.destroy();
     assert.equal((await running.send('flights', line(11, 900 * KIB), { headers: NDJSON })).status, 202);
     await assertHealthy(running);
+  });
+
+  /** Of requests that are over the limit together: the one that is refused, and those that go on. */
+  const oneRefused = async (begun: string, count: number): Promise<readonly RawExchange[]> => {
+    const all = await Promise.all(Array.from({ length: count }, () => openRaw(running.port, begun)));
+    const refused = await Promise.race(all.map(async ({ answer }, index) => ({ answer: await answer, index })));
+    assertProblem(refused.answer, 'BODY_BYTES_EXHAUSTED');
+    all[refused.index]?.socket.destroy();
+    return all.filter((_, index) => index !== refused.index);
+  };
+
+  it('count small bodies from the moment they are announced', async () => {
+    const row = JSON.stringify(flight(30)).padEnd(64 * KIB);
+    const others = await oneRefused(`${HEAD}Content-Length: ${row.length}\r\n\r\n`, 17);
+    for (const { socket } of others) socket.write(row);
+    for (const { answer, socket } of others) {
+      assert.equal((await answer).status, 202);
+      socket.destroy();
+    }
+    assert.equal((await running.send('flights', line(32, 900 * KIB), { headers: NDJSON })).status, 202);
+    await assertHealthy(running);
+  });
+
+  it("count an operator's body too", async () => {
+    const head = HEAD.replace('datasets/flights/records', 'dead-letters/replay').replace('x-ndjson', 'json');
+    const body = '{"dryRun":true}'.padEnd(700 * KIB);
+    const [other] = await oneRefused(`${head}Content-Length: ${body.length}\r\n\r\n${body.slice(0, -1)}`, 2);
+    other?.socket.write(' ');
+    assert.equal((await other?.answer)?.status, 200);
+    other?.socket.destroy();
+    assert.equal((await running.send('flights', line(41, 900 * KIB), { headers: NDJSON })).status, 202);
   });
 
   it('are given back when a body breaks off', async () => {

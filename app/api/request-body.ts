@@ -6,16 +6,32 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '../errors.ts';
+import type { ByteBudget } from './byte-budget.ts';
 
 const GATHERED_BYTES_MAX = 64 * 1024;
 
-export function readBody(request: IncomingMessage): AsyncIterable<Buffer> {
+/** Throws BODY_INCOMPLETE, or BODY_BYTES_EXHAUSTED. Whoever takes a chunk has to count it; until then it is counted here. */
+export function readBody(request: IncomingMessage, budget: ByteBudget): AsyncIterable<Buffer> {
   const length = Number(request.headers['content-length'] ?? Number.NaN);
-  return length <= GATHERED_BYTES_MAX ? gathered(request) : streamed(request);
+  return length <= GATHERED_BYTES_MAX ? gathered(request, { length, budget }) : streamed(request);
 }
 
-async function* gathered(request: IncomingMessage): AsyncGenerator<Buffer> {
-  yield await new Promise<Buffer>((resolve, reject) => {
+async function* gathered(
+  request: IncomingMessage,
+  { length, budget }: { readonly length: number; readonly budget: ByteBudget },
+): AsyncGenerator<Buffer> {
+  budget.take(length);
+  let body: Buffer;
+  try {
+    body = await gather(request);
+  } finally {
+    budget.give(length);
+  }
+  yield body;
+}
+
+function gather(request: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
     // It may have broken off while the caller was being judged; no event would tell it again.
     if (request.destroyed && !request.readableEnded) {
       reject(brokenOff(undefined));
