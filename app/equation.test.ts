@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { openTables } from './bus/lmdb-tables.ts';
-import type { EquationTerms } from './equation.ts';
+import { type EquationTerms, isOverdue } from './equation.ts';
 import { orders, Pipeline } from './subscriber/pipeline.contract.ts';
 import { openInstance } from './warehouse/duckdb-session.ts';
 
@@ -38,6 +38,20 @@ describe('the loss equation', () => {
     instance.closeSync();
     await pipeline.openStores();
   };
+
+  it('calls a row overdue past the redelivery deadline, and not a moment earlier', () => {
+    const overdueAfter = (ms: number): boolean =>
+      isOverdue({ acceptedAtMs: 5_000, nowMs: 5_000 + ms, overdueMs: 60_000 });
+    assert.deepEqual([0, 60_000, 60_001].map(overdueAfter), [false, false, true]);
+  });
+
+  it('counts as overdue what is in flight past the deadline, and nothing that is settled', async () => {
+    await fill();
+    const overdue = async (): Promise<number> => (await total()).overdue;
+    assert.equal(await overdue(), 0);
+    pipeline.aheadMs = 60_001;
+    assert.equal(await overdue(), 2);
+  });
 
   it('shows a message that the bus lost as so many rows above zero', async () => {
     await fill();

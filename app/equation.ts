@@ -6,18 +6,11 @@
  * something other than zero: positive when rows were lost, negative when some are there twice.
  */
 import type { Bus, UnsettledMessage } from './bus/bus.ts';
+import { EQUATION_TERMS, type EquationTerm } from './telemetry/catalogue.ts';
 import type { Warehouse, WarehouseAccounting } from './warehouse/warehouse.ts';
 
-export interface EquationTerms {
-  readonly accepted: number;
-  readonly stored: number;
-  readonly duplicate: number;
-  readonly quarantined: number;
-  readonly deadLettered: number;
-  readonly expired: number;
-  readonly erased: number;
-  readonly inFlight: number;
-  /** Of those in flight: unsettled for longer than OVERDUE_MS. */
+export interface EquationTerms extends Readonly<Record<EquationTerm, number>> {
+  /** Of those in flight. */
   readonly overdue: number;
   /** accepted − all states; anything but 0 is a page. */
   readonly difference: number;
@@ -29,6 +22,18 @@ export interface Equation {
   readonly total: EquationTerms;
   /** Messages behind `deadLettered`, by dataset. */
   readonly deadLetterMessages: Readonly<Record<string, number>>;
+}
+
+/**
+ * The one meaning of `overdue`, in the equation, its metric and a receipt: an accepted row that is in no other state
+ * for longer than the redelivery deadline (OVERDUE_MS) after its acceptance. Until then it is in flight.
+ */
+export function isOverdue(row: {
+  readonly acceptedAtMs: number;
+  readonly nowMs: number;
+  readonly overdueMs: number;
+}): boolean {
+  return row.nowMs - row.acceptedAtMs > row.overdueMs;
 }
 
 interface EquationOptions {
@@ -54,12 +59,14 @@ export async function takeEquation({ bus, warehouse, datasets, overdueMs }: Equa
       warehouse: ledger.datasets[dataset] ?? NOTHING,
       unsettled: snapshot.unsettled.filter(notHeld),
       dead,
-      overdueBeforeMs: snapshot.takenAtMs - overdueMs,
+      isOverdue: ({ publishedAtMs }) =>
+        isOverdue({ acceptedAtMs: publishedAtMs, nowMs: snapshot.takenAtMs, overdueMs }),
     });
   }
   return { takenAtMs: snapshot.takenAtMs, datasets: terms, total: sum(Object.values(terms)), deadLetterMessages };
 }
 
+const TERMS = Object.keys(EQUATION_TERMS) as EquationTerm[];
 const NOTHING: WarehouseAccounting = { lateRows: 0, stored: 0, duplicate: 0, quarantined: 0, expired: 0, erased: 0 };
 
 interface Counted {
@@ -67,28 +74,22 @@ interface Counted {
   readonly warehouse: WarehouseAccounting;
   readonly unsettled: readonly UnsettledMessage[];
   readonly dead: readonly UnsettledMessage[];
-  readonly overdueBeforeMs: number;
+  readonly isOverdue: (message: UnsettledMessage) => boolean;
 }
 
-function termsOf({ acceptedOnBus, warehouse, unsettled, dead, overdueBeforeMs }: Counted): EquationTerms {
+function termsOf({ acceptedOnBus, warehouse, unsettled, dead, isOverdue }: Counted): EquationTerms {
   // A foreign message is accepted when first delivered: in the ledger it counts as late, before that not at all.
   const own = unsettled.filter((one) => !one.foreign);
-  const accepted = acceptedOnBus + warehouse.lateRows + rows(dead.filter((one) => one.foreign));
   const { stored, duplicate, quarantined, expired, erased } = warehouse;
-  const inFlight = rows(own);
+  const accepted = acceptedOnBus + warehouse.lateRows + rows(dead.filter((one) => one.foreign));
   const deadLettered = rows(dead);
-  return {
-    accepted,
-    stored,
-    duplicate,
-    quarantined,
-    deadLettered,
-    expired,
-    erased,
-    inFlight,
-    overdue: rows(own.filter((one) => one.publishedAtMs < overdueBeforeMs)),
-    difference: accepted - stored - duplicate - quarantined - deadLettered - expired - erased - inFlight,
-  };
+  const inFlight = rows(own);
+  const terms = { accepted, stored, duplicate, quarantined, deadLettered, expired, erased, inFlight };
+  const states = TERMS.filter((term) => term !== 'accepted').reduce(
+    (sumOfStates, term) => sumOfStates + terms[term],
+    0,
+  );
+  return { ...terms, overdue: rows(own.filter(isOverdue)), difference: terms.accepted - states };
 }
 
 function rows(messages: readonly UnsettledMessage[]): number {
@@ -96,17 +97,7 @@ function rows(messages: readonly UnsettledMessage[]): number {
 }
 
 function sum(all: readonly EquationTerms[]): EquationTerms {
-  const add = (name: keyof EquationTerms): number => all.reduce((total, one) => total + one[name], 0);
-  return {
-    accepted: add('accepted'),
-    stored: add('stored'),
-    duplicate: add('duplicate'),
-    quarantined: add('quarantined'),
-    deadLettered: add('deadLettered'),
-    expired: add('expired'),
-    erased: add('erased'),
-    inFlight: add('inFlight'),
-    overdue: add('overdue'),
-    difference: add('difference'),
-  };
+  const names = [...TERMS, 'overdue', 'difference'] as const;
+  const sums = names.map((name) => [name, all.reduce((total, one) => total + one[name], 0)] as const);
+  return Object.fromEntries(sums) as Record<(typeof names)[number], number>;
 }

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { BusMessage } from './bus/bus.ts';
 import { readConfig } from './config.ts';
 import { openService, type Service } from './main.ts';
 import { type Samples, samplesOf, total } from './observed-service.contract.ts';
+import { unstorableFlight } from './unstorable-message.contract.ts';
 import { openInstance } from './warehouse/duckdb-session.ts';
 
 const FLIGHTS = { dataset: 'flights' };
@@ -69,7 +69,7 @@ describe('the observer', function () {
   });
 
   it('lets the age of what waits grow by itself, from backlog to overdue', async () => {
-    await service.bus.publish([unstorable()]);
+    await service.bus.publish([unstorableFlight()]);
     // One failed delivery, then it waits for its second.
     await until(
       (now) => total(now, 'messaging_process_duration_seconds_count', { error_type: 'MESSAGE_FAILED' }) === 1,
@@ -190,23 +190,4 @@ describe('the observer', function () {
 function flight(number: number, delay: number): Readonly<Record<string, unknown>> {
   const departedAt = new Date(Date.UTC(2001, 0, 1) + number * 60_000).toISOString().replace('.000', '');
   return { departed_at: departedAt, delay, distance: 400 + number, origin: 'SMF', destination: 'SAN' };
-}
-
-/** Says that it is ours, and no table takes its row. */
-function unstorable(): BusMessage {
-  const messageId = 'f'.repeat(32);
-  const envelope = {
-    messageId,
-    dataset: 'flights',
-    contractVersion: 1,
-    requestId: 'e'.repeat(32),
-    apiKeyId: 'anonymous',
-    receivedAt: new Date().toISOString(),
-    rowCount: 1,
-    rejectCount: 0,
-    rows: [{ eventId: 'd'.repeat(32), index: 0, body: { ...flight(3, 5), delay: 'late' } }],
-    rejects: [],
-  };
-  const { dataset, requestId } = envelope;
-  return { messageId, dataset, requestId, rowCount: 1, data: Buffer.from(JSON.stringify(envelope)), attributes: {} };
 }

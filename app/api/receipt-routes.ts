@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Bus } from '../bus/bus.ts';
 import type { Config } from '../config.ts';
+import { isOverdue } from '../equation.ts';
 import { AppError } from '../errors.ts';
 import { type ReceiptFacts, readReceiptId } from '../record/receipt-id.ts';
 import type { RowOutcome, Warehouse } from '../warehouse/warehouse.ts';
@@ -78,10 +79,9 @@ async function getReceipt(parts: ReceiptRouteParts, exchange: Exchange): Promise
   const settled = await parts.warehouse.requestOutcome(facts.requestId);
   const afterIndex = cursor === undefined ? -1 : Number(cursor);
   const found = await parts.warehouse.requestRows(facts.requestId, { afterIndex, limit: limit + 1 });
-  sendJson(exchange, 200, {
-    ...receiptOf(facts, statesOf(facts, waiting, settled)),
-    rows: page(found, limit),
-  });
+  const age = { acceptedAtMs: facts.receivedAtMs, nowMs: parts.now(), overdueMs: parts.config.OVERDUE_MS };
+  const states = statesOf(facts, { waiting, settled, overdue: isOverdue(age) });
+  sendJson(exchange, 200, { ...receiptOf(facts, states), rows: page(found, limit) });
 }
 
 /** A key sees its own receipts; whose a foreign one is, is not told. */
@@ -97,12 +97,16 @@ function checkOwner({ caller }: Exchange, facts: ReceiptFacts): void {
 type Waiting = Awaited<ReturnType<Bus['findByRequest']>>;
 type Settled = Awaited<ReturnType<Warehouse['requestOutcome']>>;
 
-function statesOf(facts: ReceiptFacts, waiting: Waiting, settled: Settled): Receipt['states'] {
+interface Found {
+  readonly waiting: Waiting;
+  readonly settled: Settled;
+  /** So old that what is in no other state is overdue. */
+  readonly overdue: boolean;
+}
+
+function statesOf(facts: ReceiptFacts, { waiting, settled, overdue }: Found): Receipt['states'] {
   const held = new Set(settled.messageIds);
-  const rowsOf = (state: 'unsettled' | 'dead'): number =>
-    waiting
-      .filter((one) => one.state === state && !held.has(one.messageId))
-      .reduce((rows, { rowCount }) => rows + rowCount, 0);
+  const dead = waiting.filter((one) => one.state === 'dead' && !held.has(one.messageId));
   // A retried request is on the bus twice: what waits may be copies of rows that are settled, and those come first.
   let left = facts.accepted;
   const take = (rows: number): number => {
@@ -115,9 +119,9 @@ function statesOf(facts: ReceiptFacts, waiting: Waiting, settled: Settled): Rece
   const expired = take(settled.expired);
   const erased = take(settled.erased);
   const duplicate = take(settled.duplicate);
-  const deadLettered = take(rowsOf('dead'));
-  const inFlight = take(rowsOf('unsettled'));
-  return { inFlight, overdue: left, stored, duplicate, quarantined, deadLettered, expired, erased };
+  const deadLettered = take(dead.reduce((rows, { rowCount }) => rows + rowCount, 0));
+  const unsettled = overdue ? { inFlight: 0, overdue: left } : { inFlight: left, overdue: 0 };
+  return { ...unsettled, stored, duplicate, quarantined, deadLettered, expired, erased };
 }
 
 function receiptOf(facts: ReceiptFacts, states: Receipt['states']): Receipt & { readonly id: string } {

@@ -1,6 +1,7 @@
 /** Receipts: what became of each row of a request, for who made it. */
 import assert from 'node:assert/strict';
 import { makeReceiptId } from '../record/receipt-id.ts';
+import { unstorableFlight } from '../unstorable-message.contract.ts';
 import { assertProblem, flight, type RunningService, startService } from './service.contract.ts';
 
 interface Receipt {
@@ -146,17 +147,29 @@ describe('a receipt', () => {
     );
   });
 
-  it('calls a row overdue that neither bus nor warehouse holds', async () => {
-    const facts = {
-      dataset: 'flights',
-      receivedAtMs: Date.now(),
-      apiKeyId: maker.split('_')[1] ?? '',
-      accepted: 3,
-      rejected: 0,
-      requestId: 'e'.repeat(32),
-    };
-    const id = makeReceiptId(facts, await running.service.state.signingKey());
-    assert.equal((await receiptAt(`/v1/receipts/${id}`)).states['overdue'], 3);
+  it('has a row in flight until the redelivery deadline, then overdue, whether the bus still holds it or not', async () => {
+    // After its first delivery the message waits for its second until the test is over.
+    const waiting = await startService({ BACKOFF_MIN_MS: '600000', BACKOFF_MAX_MS: '600000', OVERDUE_MS: '30000' });
+    try {
+      const held = unstorableFlight();
+      await waiting.service.bus.publish([held]);
+      const key = await waiting.service.state.signingKey();
+      const states = async (requestId: string, ageMs: number) => {
+        const facts = { dataset: 'flights', apiKeyId: 'anonymous', accepted: 1, rejected: 0, requestId };
+        const id = makeReceiptId({ ...facts, receivedAtMs: Date.now() - ageMs }, key);
+        const { states: found } = JSON.parse((await waiting.ask(`/v1/receipts/${id}`)).text) as Receipt;
+        return { inFlight: found['inFlight'], overdue: found['overdue'] };
+      };
+      for (const requestId of [held.requestId, 'a'.repeat(32)]) {
+        assert.deepEqual(await states(requestId, 20_000), { inFlight: 1, overdue: 0 });
+        assert.deepEqual(await states(requestId, 31_000), { inFlight: 0, overdue: 1 });
+      }
+      waiting.clock.aheadMs = 31_000;
+      const { inFlight, overdue } = (await waiting.service.equation()).total;
+      assert.deepEqual({ inFlight, overdue }, { inFlight: 1, overdue: 1 });
+    } finally {
+      await waiting.stop();
+    }
   });
 
   it('is gone after its 30 days, and not a moment earlier', async () => {

@@ -37,6 +37,8 @@ export class Pipeline {
   readonly dir: string;
   readonly outcomes: StoreOutcome[] = [];
   bus!: Bus;
+  /** Added to the bus's clock. */
+  aheadMs = 0;
   /** Called at every named point; a throw there fails the delivery, as a fault would. */
   atPoint: (name: string) => void = () => undefined;
   /** Called with every outcome; a throw there is the failure of someone who is only told. */
@@ -78,7 +80,7 @@ export class Pipeline {
   async openStores(): Promise<void> {
     this.bus = await openLmdbBus({
       dir: join(this.dir, 'bus'),
-      now: Date.now,
+      now: () => Date.now() + this.aheadMs,
       diskFullPercent: 100,
       mapBytesMax: 256 * 1024 * 1024,
       attemptsMax: CONFIG.DELIVERY_ATTEMPTS_MAX,

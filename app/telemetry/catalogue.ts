@@ -62,12 +62,18 @@ export const LOADS = ['no', 'yes'] as const;
 
 export const OUTCOMES = ['accepted', 'rejected', 'stored', 'duplicate', 'quarantined', 'dead_lettered'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
-/** The terms of the loss equation: `accepted` is the sum of the others. */
-// biome-ignore format: a list of terms
-export const EQUATION_STATES = [
-  'accepted', 'stored', 'duplicate', 'quarantined', 'dead_lettered', 'expired', 'erased', 'in_flight',
-] as const;
-export type EquationState = (typeof EQUATION_STATES)[number];
+/** The terms of the loss equation: name in the service → value of the label. `accepted` is the sum of the others. */
+export const EQUATION_TERMS = {
+  accepted: 'accepted',
+  stored: 'stored',
+  duplicate: 'duplicate',
+  quarantined: 'quarantined',
+  deadLettered: 'dead_lettered',
+  expired: 'expired',
+  erased: 'erased',
+  inFlight: 'in_flight',
+} as const;
+export type EquationTerm = keyof typeof EQUATION_TERMS;
 
 /** Each dependency's operations; `span: false` where an operation runs on every request and a span would only cost. */
 // biome-ignore format: read across
@@ -177,9 +183,9 @@ export const METRICS = {
   readersWithoutText: { ...vigia, name: 'vigia_articles_without_text_readers', kind: 'gauge', unit: 'readers', help: 'Readers of those articles.' },
 
   // The loss equation.
-  equationRecords: { ...vigia, name: 'vigia_equation_records', kind: 'gauge', unit: 'records', help: 'The terms of the loss equation, summed over rows at one cut.', labels: { dataset: 'dataset', state: EQUATION_STATES }, seriesMax: 800 },
+  equationRecords: { ...vigia, name: 'vigia_equation_records', kind: 'gauge', unit: 'records', help: 'The terms of the loss equation, summed over rows at one cut.', labels: { dataset: 'dataset', state: Object.values(EQUATION_TERMS) }, seriesMax: 800 },
   equationDifference: { ...byDataset, name: 'vigia_equation_difference_records', kind: 'gauge', unit: 'records', help: 'Accepted minus the sum of the other states; anything but 0 is a lost or a doubled row.' },
-  overdueRecords: { ...byDataset, name: 'vigia_overdue_records', kind: 'gauge', unit: 'records', help: 'Accepted rows unsettled past the redelivery deadline.' },
+  overdueRecords: { ...byDataset, name: 'vigia_overdue_records', kind: 'gauge', unit: 'records', help: 'Accepted rows unsettled past the redelivery deadline (OVERDUE_MS); of those in flight.' },
   equationTaken: { ...vigia, name: 'vigia_equation_timestamp_seconds', kind: 'gauge', unit: 's', help: 'Unix time of the cut of the loss equation; 0 before the first.' },
 
   // Custody.

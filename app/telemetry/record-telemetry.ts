@@ -1,5 +1,5 @@
 /** What is told of rows on their way: outcomes, freshness, the loss equation, and where they rest. */
-import { EQUATION_STATES, type EquationState, type STORAGE_PARTS } from './catalogue.ts';
+import { EQUATION_TERMS, type EquationTerm, type STORAGE_PARTS } from './catalogue.ts';
 import type { Log } from './log.ts';
 import type { Measures } from './metrics.ts';
 
@@ -14,18 +14,7 @@ export interface SettledRecords {
   readonly replayedMessages: number;
 }
 
-export interface EquationSums {
-  readonly accepted: number;
-  readonly stored: number;
-  readonly duplicate: number;
-  readonly quarantined: number;
-  readonly deadLettered: number;
-  readonly expired: number;
-  readonly erased: number;
-  readonly inFlight: number;
-  readonly overdue: number;
-  readonly difference: number;
-}
+export type EquationSums = Readonly<Record<EquationTerm | 'overdue' | 'difference', number>>;
 
 export interface DeadRecords {
   readonly dataset: string;
@@ -163,7 +152,8 @@ function lookTelemetry({ metrics, log, now }: Parts) {
     },
     deadLetters: ({ dataset, messages }) => metrics.set('deadLetterMessages', { dataset }, messages),
     equation: ({ dataset, terms }) => {
-      for (const state of EQUATION_STATES) metrics.set('equationRecords', { dataset, state }, termOf(terms, state));
+      for (const [term, state] of Object.entries(EQUATION_TERMS) as [EquationTerm, string][])
+        metrics.set('equationRecords', { dataset, state }, terms[term]);
       metrics.set('equationDifference', { dataset }, terms.difference);
       metrics.set('overdueRecords', { dataset }, terms.overdue);
       metrics.set('equationTaken', {}, now() / 1000);
@@ -178,17 +168,6 @@ function lookTelemetry({ metrics, log, now }: Parts) {
       metrics.set('readersWithoutText', {}, readers);
     },
   } satisfies Partial<RecordTelemetry>;
-}
-
-function termOf(terms: EquationSums, state: EquationState): number {
-  switch (state) {
-    case 'dead_lettered':
-      return terms.deadLettered;
-    case 'in_flight':
-      return terms.inFlight;
-    default:
-      return terms[state];
-  }
 }
 
 function custodyTelemetry({ metrics, log, now }: Parts) {
