@@ -103,6 +103,7 @@ function watchState(state: State, { dependency }: Watcher): State {
     takeTicket: (hash, nowMs) => watch('ticket', () => state.takeTicket(hash, nowMs)),
     fact: (name) => watch('fact', () => state.fact(name)),
     setFact: (name, value) => watch('fact', () => state.setFact(name, value)),
+    changeFact: (name, change) => watch('fact', () => state.changeFact(name, change)),
     sweep: (nowMs) => watch('sweep', () => state.sweep(nowMs)),
     check: () => watch('check', () => state.check()),
     close: () => state.close(),

@@ -198,6 +198,14 @@ class LmdbState implements State {
     return this.#write(() => void this.#facts.put(keyOf(name), { value }));
   }
 
+  changeFact<T>(name: string, change: (before: unknown) => T): Promise<T> {
+    return this.#write(() => {
+      const value = change(this.#facts.get(keyOf(name))?.value);
+      void this.#facts.put(keyOf(name), { value });
+      return value;
+    });
+  }
+
   async sweep(nowMs: number): Promise<number> {
     return (await this.#sweepTable(this.#idempotency, nowMs)) + (await this.#sweepTable(this.#tickets, nowMs));
   }

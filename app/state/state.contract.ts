@@ -225,6 +225,21 @@ export function describeState(name: string, makeHarness: () => Promise<StateHarn
         await state.check();
         assert.equal(await state.fact('plain'), 1);
       });
+
+      it('change as one, however many writers of several processes change the same', async () => {
+        const other = await harness.open();
+        const grow = (before: unknown) => [...((before ?? []) as readonly number[]), 0];
+        await Promise.all(Array.from({ length: 40 }, (_, at) => (at % 2 ? state : other).changeFact('list', grow)));
+        assert.equal(((await state.fact('list')) as readonly number[]).length, 40);
+        await assert.rejects(
+          state.changeFact('list', () => {
+            throw new RangeError('no');
+          }),
+          RangeError,
+        );
+        assert.equal(((await other.fact('list')) as readonly number[]).length, 40);
+        await other.close();
+      });
     });
 
     it('sweeps expired answers and tickets, and nothing else', async () => {

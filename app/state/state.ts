@@ -75,6 +75,8 @@ export interface State {
   /** Named facts of the composition (samples loaded, …), JSON values. */
   fact(name: string): Promise<unknown>;
   setFact(name: string, value: unknown): Promise<void>;
+  /** Reads, judges and writes as one: no other writer, of any process, comes in between. Returns what was written. */
+  changeFact<T>(name: string, change: (before: unknown) => T): Promise<T>;
 
   /** Deletes what expired (idempotency answers, tickets). Returns how many. */
   sweep(nowMs: number): Promise<number>;
