@@ -1,4 +1,4 @@
-/** A rejected row as the JSON text it has in its message: bounded, with length and hash of what it was. */
+/** A rejected row as it stands in its message: bounded, with length and hash of what it was. */
 import { hash } from 'node:crypto';
 import type { EnvelopeReject } from '../bus/envelope.ts';
 import type { WholeRecord } from './row-sink.ts';
@@ -12,10 +12,14 @@ interface Rejected {
   readonly whole: WholeRecord | undefined;
 }
 
-export function rejectText({ index, verdict, text, bytesMax, whole }: Rejected): string {
+export function rejectText(rejected: Rejected): string {
+  return JSON.stringify(rejectOf(rejected));
+}
+
+export function rejectOf({ index, verdict, text, bytesMax, whole }: Rejected): EnvelopeReject {
   const { code, pointer, expected, got } = verdict;
   const bytes = Buffer.byteLength(text);
-  return JSON.stringify({
+  return {
     index,
     code,
     pointer,
@@ -24,7 +28,7 @@ export function rejectText({ index, verdict, text, bytesMax, whole }: Rejected):
     body: bytes <= bytesMax ? text : cutToBytes(text, bytesMax),
     bodyBytes: whole?.bytes ?? bytes,
     bodyHash: whole?.hash ?? hash('sha256', text, 'hex'),
-  } satisfies EnvelopeReject);
+  };
 }
 
 /** On a code point boundary: what is kept is valid UTF-8. */

@@ -57,6 +57,16 @@ describe('Utf8Gate', () => {
     );
   });
 
+  it('checks the same bytes that it makes text of, and names the same wrong one', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 12 }), fc.array(fc.nat(12), { maxLength: 4 }), (sent, places) => {
+        const chunks = cut(Buffer.from('é'), []).concat(cut(Buffer.from(sent), places));
+        assert.equal(outcomeOf(chunks, 'check'), outcomeOf(chunks, 'push'));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it('takes a byte order mark off the start only', () => {
     assert.equal(throughGate([Buffer.from('\uFEFFa\uFEFFb')]), 'a\uFEFFb');
     assert.equal(throughGate(cut(Buffer.from('\uFEFFa'), [1, 2])), 'a');
@@ -70,3 +80,14 @@ describe('Utf8Gate', () => {
     assert.equal(refusedAt([Buffer.from([0xe2]), Buffer.from([0x82, 0x41])]), 0);
   });
 });
+
+function outcomeOf(chunks: readonly Buffer[], how: 'check' | 'push'): string {
+  const gate = new Utf8Gate();
+  try {
+    for (const chunk of chunks) gate[how](chunk);
+    gate.end();
+    return 'UTF-8';
+  } catch (error) {
+    return String(error);
+  }
+}

@@ -26,17 +26,28 @@ export class Utf8Gate {
       if (bytes.length > 0) this.#started = true;
       return bytes.toString('latin1');
     }
-    const whole = bytes.subarray(0, bytes.length - unfinishedBytes(bytes));
-    if (!isUtf8(whole)) throw malformed(this.#passedBytes + firstWrongByte(whole));
-    // A copy: the chunk must not live on for three bytes.
-    this.#tail = Buffer.from(bytes.subarray(whole.length));
-    this.#passedBytes += whole.length;
-    return this.#withoutMark(whole.toString('utf8'));
+    return this.#withoutMark(this.#take(bytes).toString('utf8'));
+  }
+
+  /** As `push`, for who needs no text. */
+  check(chunk: Buffer): void {
+    const bytes = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
+    this.#take(bytes);
   }
 
   /** Throws AppError MALFORMED_UTF8 when the body ends inside a character. */
   end(): void {
     if (this.#tail.length > 0) throw malformed(this.#passedBytes);
+  }
+
+  /** Judges the characters that are complete and keeps the rest; returns them. */
+  #take(bytes: Buffer): Buffer {
+    const whole = bytes.subarray(0, bytes.length - unfinishedBytes(bytes));
+    if (!isUtf8(whole)) throw malformed(this.#passedBytes + firstWrongByte(whole));
+    // A copy: the chunk must not live on for three bytes.
+    this.#tail = Buffer.from(bytes.subarray(whole.length));
+    this.#passedBytes += whole.length;
+    return whole;
   }
 
   #withoutMark(text: string): string {
