@@ -33,3 +33,25 @@ export class ByteBudget {
     return this.#used;
   }
 }
+
+/** What one request holds of the budget. */
+export class HeldBytes {
+  readonly #budget: ByteBudget;
+  #bytes = 0;
+
+  constructor(budget: ByteBudget) {
+    this.#budget = budget;
+  }
+
+  /** Throws BODY_BYTES_EXHAUSTED; what was taken before stays held. */
+  take(bytes: number): void {
+    this.#budget.take(bytes);
+    this.#bytes += bytes;
+  }
+
+  /** More than once is as once. */
+  release(): void {
+    this.#budget.give(this.#bytes);
+    this.#bytes = 0;
+  }
+}

@@ -1,6 +1,6 @@
 /** What explains the service: the document lists every route as it is served, and the pages need no other host. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -182,5 +182,14 @@ describe('the objectives', () => {
         ['d', null],
       ],
     );
+  });
+});
+
+describe("the folder's README", () => {
+  it('names every module of the folder once in its table, and none that is not there', async () => {
+    const readme = await readFile(new URL('README.md', import.meta.url), 'utf8');
+    const named = [...readme.matchAll(/^\| `([a-z-.]+\.ts)` \|/gm)].map(([, file]) => file);
+    const files = (await readdir(new URL('.', import.meta.url))).filter((file) => /(?<!\.test)\.ts$/.test(file));
+    assert.deepEqual([...named].sort(), files.sort());
   });
 });

@@ -12,12 +12,12 @@ import type { Contract } from '../datasets/contract.ts';
 import { AppError, type ErrorDetail } from '../errors.ts';
 import { decodeBody } from '../record/decode.ts';
 import { EnvelopeWriter } from '../record/envelopes.ts';
-import { eventIdOf } from '../record/identity.ts';
 import type { BodyFormat } from '../record/media-type.ts';
 import { makeReceiptId } from '../record/receipt-id.ts';
+import { rowTaker } from '../record/row-taker.ts';
 import type { Validator } from '../record/validate.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import { type ByteBudget, HeldBytes } from './byte-budget.ts';
 
 export interface IngestParts {
   readonly config: Config;
@@ -96,61 +96,39 @@ export async function judgeBody(
   parts: IngestParts,
   request: Omit<IngestRequest, 'requestId'> & { readonly hash: boolean },
 ): Promise<JudgedBody> {
-  const { config, budget } = parts;
-  const validator = parts.validators.get(request.contract.name);
-  if (validator === undefined) throw new Error(`no validator for ${request.contract.name}`);
+  const { contract, apiKeyId, batchKey, format, gzip, hash } = request;
+  const validator = parts.validators.get(contract.name);
+  if (validator === undefined) throw new Error(`no validator for ${contract.name}`);
   const receivedAtMs = parts.now();
-  const writer = new EnvelopeWriter({
-    contract: request.contract,
-    apiKeyId: request.apiKeyId,
-    receivedAtMs,
-    limits: {
-      messageRowsMax: config.MESSAGE_ROWS_MAX,
-      messageBytesMax: config.MESSAGE_BYTES_MAX,
-      rejectBytesMax: config.REJECT_BYTES_MAX,
-    },
-    newId: randomId,
-  });
+  const writer = writerOf(parts, { contract, apiKeyId, receivedAtMs });
+  const take = rowTaker({ validator, writer, apiKeyId, batchKey });
   const verdicts: ErrorDetail[] = [];
-  let accepted = 0;
-  let taken = 0;
-  const onBytes = (bytes: number): void => {
-    budget.take(bytes);
-    taken += bytes;
-  };
-  const release = (): void => {
-    budget.give(taken);
-    taken = 0;
-  };
+  const held = new HeldBytes(parts.budget);
+  const limits = bodyLimits(parts.config);
+  const onBytes = (bytes: number): void => held.take(bytes);
   try {
-    const decoded = await decodeBody(
-      request.source,
-      {
-        format: request.format,
-        gzip: request.gzip,
-        contract: request.contract,
-        limits: bodyLimits(config),
-        onBytes,
-        hash: request.hash,
-      },
-      (row) => {
-        const judged =
-          'verdict' in row ? { ok: false as const, verdict: row.verdict } : validator.judge(row.value, row.source);
-        if (judged.ok) {
-          const source = { apiKeyId: request.apiKeyId, batchKey: request.batchKey, index: row.index };
-          writer.row(row.index, eventIdOf(request.contract, judged.row, source), judged.row);
-          accepted += 1;
-        } else {
-          writer.reject(row.index, judged.verdict, row.text, 'verdict' in row ? row.whole : undefined);
-          verdicts.push({ index: row.index, ...judged.verdict });
-        }
-      },
-    );
-    return { writer, receivedAtMs, accepted, verdicts, bodyHash: decoded.bodyHash, release };
+    const decoded = await decodeBody(request.source, { format, gzip, contract, limits, onBytes, hash }, (row) => {
+      const verdict = take(row);
+      if (verdict !== undefined) verdicts.push({ index: row.index, ...verdict });
+    });
+    const accepted = decoded.rows - verdicts.length;
+    return { writer, receivedAtMs, accepted, verdicts, bodyHash: decoded.bodyHash, release: () => held.release() };
   } catch (error) {
-    release();
+    held.release();
     throw error;
   }
+}
+
+function writerOf(
+  { config }: IngestParts,
+  of: { readonly contract: Contract; readonly apiKeyId: string; readonly receivedAtMs: number },
+): EnvelopeWriter {
+  const limits = {
+    messageRowsMax: config.MESSAGE_ROWS_MAX,
+    messageBytesMax: config.MESSAGE_BYTES_MAX,
+    rejectBytesMax: config.REJECT_BYTES_MAX,
+  };
+  return new EnvelopeWriter({ ...of, limits, newId: randomId });
 }
 
 /** Publishes a judged body; resolves when it is durable. Throws AppError when it may not be. */

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { readMediaType } from '../record/media-type.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import { type ByteBudget, HeldBytes } from './byte-budget.ts';
 import { readBody } from './request-body.ts';
 
 const JSON_BODY_BYTES_MAX = 1024 * 1024;
@@ -34,10 +34,11 @@ export async function readJsonBody<S extends z.ZodType>(
 /** Counted while it arrives; given back when it is whole, to be parsed at once. */
 async function wholeBody(request: IncomingMessage, budget: ByteBudget): Promise<Buffer> {
   const chunks: Buffer[] = [];
+  const held = new HeldBytes(budget);
   let bytes = 0;
   try {
     for await (const chunk of readBody(request, budget)) {
-      budget.take(chunk.length);
+      held.take(chunk.length);
       bytes += chunk.length;
       if (bytes > JSON_BODY_BYTES_MAX) {
         throw new AppError({
@@ -49,7 +50,7 @@ async function wholeBody(request: IncomingMessage, budget: ByteBudget): Promise<
     }
     return Buffer.concat(chunks);
   } finally {
-    budget.give(bytes);
+    held.release();
   }
 }
 

@@ -9,11 +9,12 @@ import type { BusMessage } from '../bus/bus.ts';
 import type { Envelope } from '../bus/envelope.ts';
 import type { Contract, Row } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
-import { eventIdOf, FOREIGN, rowText } from './identity.ts';
+import { FOREIGN, rowText } from './identity.ts';
 import { NdjsonReader } from './ndjson-reader.ts';
 import { readEnvelope } from './read-envelope.ts';
 import { rejectText } from './reject-text.ts';
 import { RowSink, type WholeRecord } from './row-sink.ts';
+import { rowTaker } from './row-taker.ts';
 import { Utf8Gate } from './utf8-gate.ts';
 import type { Validator } from './validate.ts';
 import type { Verdict } from './verdict.ts';
@@ -161,19 +162,11 @@ export function decodeForeign(
     limits: FOREIGN_ENVELOPE_LIMITS,
     newId: () => messageId,
   });
-  const sink = new RowSink(contract, FOREIGN_LIMITS, (row) => {
-    const judged =
-      'verdict' in row ? { ok: false as const, verdict: row.verdict } : validator.judge(row.value, row.source);
-    if (judged.ok) {
-      writer.row(
-        row.index,
-        eventIdOf(contract, judged.row, { apiKeyId: FOREIGN, batchKey: messageId, index: row.index }),
-        judged.row,
-      );
-    } else {
-      writer.reject(row.index, judged.verdict, row.text, 'verdict' in row ? row.whole : undefined);
-    }
-  });
+  const sink = new RowSink(
+    contract,
+    FOREIGN_LIMITS,
+    rowTaker({ validator, writer, apiKeyId: FOREIGN, batchKey: messageId }),
+  );
   readForeign(message, new NdjsonReader(sink));
   const [written] = writer.finish(message.requestId === '' ? messageId : message.requestId);
   if (written === undefined) throw malformed(message, 'holds no record');
