@@ -102,7 +102,7 @@ describe('the observer', function () {
     for (const [state, rows] of Object.entries({ accepted: 4, stored: 2, duplicate: 1, quarantined: 1, in_flight: 0 }))
       assert.equal(total(samples, 'vigia_equation_records', { ...FLIGHTS, state }), rows, state);
   });
-  it('counts articles that cannot be classified, and their readers', async () => {
+  it('counts rows that cannot be classified and what they weigh, as the contract says', async () => {
     const at = '2024-05-04T08:30:00Z';
     const row = (article_id: string, text: string, readers: number) => ({
       article_id,
@@ -114,8 +114,9 @@ describe('the observer', function () {
     assert.equal(await post('articles', [row('A-3', 'Frodo Baggins carried the ring out of the Shire.', 9)]), 202);
     await settled(3);
     const samples = await look();
-    assert.equal(total(samples, 'vigia_articles_without_text'), 2);
-    assert.equal(total(samples, 'vigia_articles_without_text_readers'), 12);
+    assert.equal(total(samples, 'vigia_unclassified_records', { dataset: 'articles' }), 2);
+    assert.equal(total(samples, 'vigia_unclassified_sum', { dataset: 'articles' }), 12);
+    assert.equal(total(samples, 'vigia_unclassified_records', { dataset: 'trips' }), 0);
     const asked = total(samples, 'vigia_dependency_duration_seconds_count', { operation: 'aggregate' });
     const again = await look();
     assert.equal(total(again, 'vigia_dependency_duration_seconds_count', { operation: 'aggregate' }), asked);

@@ -1,5 +1,5 @@
 /**
- * Looks at the parts on an interval and sets the gauges that no single event carries: backlog, equation, sizes, texts
+ * Looks at the parts on an interval and sets the gauges that no single event carries: backlog, equation, sizes, rows
  * that cannot be classified. What ages by itself is looked at on each scrape. A look that fails is counted and told,
  * and keeps no other from being taken.
  */
@@ -60,21 +60,21 @@ export function startObserver(parts: ObserverParts): Observer {
     single(() => look().catch((error: unknown) => telemetry.observationFailed({ error, look: name })));
   const looks = [
     told('equation', () => observeEquation(parts)),
-    told('articles', articlesLook(parts)),
+    told('unclassified', unclassifiedLook(parts)),
     told('storage', () => observeStorage(parts)),
     told('last records', () => observeLastRecords(parts)),
     told('sweep', () => observeSweep(parts)),
   ] as const;
-  const [equation, texts, storage, lastRecords, sweep] = looks;
+  const [equation, unclassified, storage, lastRecords, sweep] = looks;
   const timers = [
     setInterval(equation, config.ACCOUNTING_INTERVAL_MS),
-    setInterval(texts, config.ACCOUNTING_INTERVAL_MS),
+    setInterval(unclassified, config.ACCOUNTING_INTERVAL_MS),
     setInterval(storage, STORAGE_MS),
     setInterval(sweep, SWEEP_MS),
   ];
   for (const timer of timers) timer.unref();
   const look = async (): Promise<void> => {
-    await Promise.all([equation(), texts(), storage(), lastRecords()]);
+    await Promise.all([equation(), unclassified(), storage(), lastRecords()]);
   };
   void look();
   return {
@@ -141,31 +141,38 @@ async function observeSweep({ state, now }: ObserverParts): Promise<void> {
   await state.sweep(now());
 }
 
-const WITHOUT_SAGA: AggregateQuery = {
-  dataset: 'articles',
-  measures: [{ fn: 'count' }, { fn: 'sum', field: 'readers' }],
-  where: [{ field: 'saga', op: 'null', values: [] }],
-  by: [],
-  buckets: [],
-  timeZone: 'UTC',
-  order: [],
-  limit: 1,
-};
-
-/** The warehouse is asked only after a commit that touched the articles. */
-function articlesLook({ warehouse, contracts, telemetry, config }: ObserverParts): () => Promise<void> {
-  let seen = '';
+/** The warehouse is asked only after a commit that touched the dataset. */
+function unclassifiedLook({ warehouse, contracts, telemetry, config }: ObserverParts): () => Promise<void> {
+  const seen = new Map<string, string>();
   return async () => {
-    if (!contracts.has(WITHOUT_SAGA.dataset)) return;
-    const { generation, commitNumber } = warehouse.version(WITHOUT_SAGA.dataset, {});
-    const current = `${generation} ${commitNumber}`;
-    if (current === seen) return;
-    const { data } = await warehouse.aggregate(WITHOUT_SAGA, { timeoutMs: config.READ_TIMEOUT_MS, rowsMax: 1 });
-    telemetry.articlesWithoutText({
-      articles: Number(data[0]?.['count'] ?? 0),
-      readers: Number(data[0]?.['sum_readers'] ?? 0),
-    });
-    seen = current;
+    for (const { name: dataset, unclassified } of contracts.values()) {
+      if (unclassified === undefined) continue;
+      const { generation, commitNumber } = warehouse.version(dataset, {});
+      const current = `${generation} ${commitNumber}`;
+      if (current === seen.get(dataset)) continue;
+      const budget = { timeoutMs: config.READ_TIMEOUT_MS, rowsMax: 1 };
+      const { data } = await warehouse.aggregate(unclassifiedQuery(dataset, unclassified), budget);
+      const [row] = data;
+      telemetry.unclassified({
+        dataset,
+        rows: Number(row?.['count'] ?? 0),
+        sum: Number(row?.[`sum_${unclassified.sum}`] ?? 0),
+      });
+      seen.set(dataset, current);
+    }
+  };
+}
+
+function unclassifiedQuery(dataset: string, { field, sum }: NonNullable<Contract['unclassified']>): AggregateQuery {
+  return {
+    dataset,
+    measures: [{ fn: 'count' }, { fn: 'sum', field: sum }],
+    where: [{ field, op: 'null', values: [] }],
+    by: [],
+    buckets: [],
+    timeZone: 'UTC',
+    order: [],
+    limit: 1,
   };
 }
 

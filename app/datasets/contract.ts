@@ -154,6 +154,13 @@ export interface Contract {
   readonly freshnessSeconds: number;
   /** A row is expected at least this often; its breach is a ticket of its own. */
   readonly expectEverySeconds?: number;
+  /** Rows in which nothing could be derived: they are kept, and counted apart as gauges. */
+  readonly unclassified?: {
+    /** A derived field that is null in such a row. */
+    readonly field: string;
+    /** A number of the row, summed over them: how much they weigh. */
+    readonly sum: string;
+  };
   readonly retentionDays: {
     readonly bronze: number;
     readonly silver: number;

@@ -28,6 +28,7 @@ function describeContract(contract: Contract): object {
     identity: contract.identity,
     freshnessSeconds: contract.freshnessSeconds,
     expectEverySeconds: contract.expectEverySeconds ?? null,
+    unclassified: contract.unclassified ?? null,
     retentionDays: contract.retentionDays,
     fields: [...sent, ...derived],
     gold: Object.entries(contract.gold).map(([name, model]) => ({

@@ -16,13 +16,17 @@ const SOUND: Contract = {
     at: { type: 'timestamp', description: 'When.', example: '2024-02-29T12:00:00Z' },
   },
   derived: {
-    fields: { words: { type: 'counts', description: 'Words.', example: '[]' } },
-    derive: () => ({ words: [] }),
+    fields: {
+      words: { type: 'counts', description: 'Words.', example: '[]' },
+      kind: { type: 'string', description: 'Kind of tide.', example: 'spring', optional: true },
+    },
+    derive: () => ({ words: [], kind: null }),
   },
   identity: { kind: 'key', fields: ['station'] },
   eventDate: 'at',
   checks: [{ name: 'odd', description: 'Differs.', left: 'station', op: 'ne', right: 'note' }],
   freshnessSeconds: 60,
+  unclassified: { field: 'kind', sum: 'height' },
   retentionDays: { bronze: 10, silver: 10, quarantine: 1, deadLetters: 1, archive: 1 },
   gold: {
     by_day: {
@@ -48,6 +52,9 @@ const SOUND: Contract = {
 const station = (field: object): Partial<Contract> => ({
   fields: { ...SOUND.fields, station: { ...SOUND.fields['station'], ...field } as Field },
 });
+const unclassified = (change: object): Partial<Contract> => ({
+  unclassified: { field: 'kind', sum: 'height', ...change },
+});
 const gold = (model: object): Partial<Contract> => ({
   gold: { m: { description: 'M.', ...model } as Contract['gold'][string] },
 });
@@ -57,6 +64,13 @@ const BAD: readonly (readonly [what: string, change: Partial<Contract>, problem:
   ['version 0', { version: 0 }, /^version: 0/],
   ['an empty title', { title: ' ' }, /^title: is empty/],
   ['an empty description', { description: '' }, /^description: is empty/],
+  ['unclassified rows by a field that is sent', unclassified({ field: 'note' }), /^unclassified\.field: "note" is not/],
+  [
+    'unclassified rows by a field that is always there',
+    unclassified({ field: 'words' }),
+    /^unclassified\.field: "words"/,
+  ],
+  ['a sum of texts', unclassified({ sum: 'note' }), /^unclassified\.sum: "note" is not a number/],
   ['a promise of no seconds', { freshnessSeconds: 0 }, /^freshnessSeconds: 0/],
   ['an expectation of half a second', { expectEverySeconds: 0.5 }, /^expectEverySeconds: 0\.5/],
   ['a sample elsewhere', { sample: { ...SOUND.sample, file: '../x.csv' } }, /^sample\.file/],

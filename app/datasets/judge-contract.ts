@@ -28,6 +28,7 @@ export function contractProblems(contract: Contract): readonly string[] {
     ...columnProblems(contract),
     ...identityProblems(contract),
     ...checkProblems(contract),
+    ...unclassifiedProblems(contract),
     ...retentionProblems(contract),
     ...Object.entries(contract.gold).flatMap(([name, model]) => goldProblems(name, model, all)),
   ];
@@ -154,6 +155,22 @@ function checkProblems(contract: Contract): string[] {
     }
     return [];
   });
+}
+
+function unclassifiedProblems({ unclassified, fields, derived }: Contract): string[] {
+  if (unclassified === undefined) return [];
+  const problems: string[] = [];
+  if (derived?.fields[unclassified.field]?.optional !== true) {
+    problems.push(
+      `unclassified.field: "${unclassified.field}" is not an optional derived field. Name the one that is null in such a row.`,
+    );
+  }
+  if (!['integer', 'float', 'decimal'].includes(fields[unclassified.sum]?.type ?? '')) {
+    problems.push(
+      `unclassified.sum: "${unclassified.sum}" is not a number of the row. Name an integer, float or decimal.`,
+    );
+  }
+  return problems;
 }
 
 function retentionProblems(contract: Contract): string[] {

@@ -179,8 +179,8 @@ export const METRICS = {
   expectedRecordAge: { ...byDataset, name: 'vigia_expected_record_age_seconds', kind: 'gauge', unit: 's', help: 'Time since the last accepted row of a dataset that expects rows; 0 where none is expected.' },
   expectEvery: { ...byDataset, name: 'vigia_expect_every_seconds', kind: 'gauge', unit: 's', help: 'How often the contract expects a row; 0 where none is expected.' },
   lastCommit: { ...byDataset, name: 'vigia_last_commit_timestamp_seconds', kind: 'gauge', unit: 's', help: 'Unix time of the last commit that touched the dataset; 0 when there was none.' },
-  articlesWithoutText: { ...vigia, name: 'vigia_articles_without_text', kind: 'gauge', unit: 'articles', help: 'Stored articles that have no saga because their text is empty or holds no known word.' },
-  readersWithoutText: { ...vigia, name: 'vigia_articles_without_text_readers', kind: 'gauge', unit: 'readers', help: 'Readers of those articles.' },
+  unclassifiedRecords: { ...byDataset, name: 'vigia_unclassified_records', kind: 'gauge', unit: 'records', help: 'Stored rows in which nothing could be derived, where the contract names such a field (articles without a known word); 0 elsewhere.' },
+  unclassifiedSum: { ...byDataset, name: 'vigia_unclassified_sum', kind: 'gauge', unit: "the field's", help: 'Sum over those rows of the field that the contract names (readers of those articles).' },
 
   // The loss equation.
   equationRecords: { ...vigia, name: 'vigia_equation_records', kind: 'gauge', unit: 'records', help: 'The terms of the loss equation, summed over rows at one cut.', labels: { dataset: 'dataset', state: Object.values(EQUATION_TERMS) }, seriesMax: 800 },

@@ -59,7 +59,7 @@ export interface RecordTelemetry {
   }): void;
   deadLetters(look: { readonly dataset: string; readonly messages: number }): void;
   equation(look: { readonly dataset: string; readonly terms: EquationSums }): void;
-  articlesWithoutText(look: { readonly articles: number; readonly readers: number }): void;
+  unclassified(look: { readonly dataset: string; readonly rows: number; readonly sum: number }): void;
   unsealed(look: { readonly messages: number; readonly bytes: number; readonly oldestAtMs: number | undefined }): void;
   sealed(seal: {
     readonly files: number;
@@ -163,9 +163,9 @@ function lookTelemetry({ metrics, log, now }: Parts) {
       }
       differences.set(dataset, terms.difference);
     },
-    articlesWithoutText: ({ articles, readers }) => {
-      metrics.set('articlesWithoutText', {}, articles);
-      metrics.set('readersWithoutText', {}, readers);
+    unclassified: ({ dataset, rows, sum }) => {
+      metrics.set('unclassifiedRecords', { dataset }, rows);
+      metrics.set('unclassifiedSum', { dataset }, sum);
     },
   } satisfies Partial<RecordTelemetry>;
 }

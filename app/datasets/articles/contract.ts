@@ -60,6 +60,7 @@ export const contract: Contract = {
   identity: { kind: 'key', fields: ['article_id'] },
   eventDate: 'published_at',
   freshnessSeconds: 60,
+  unclassified: { field: 'saga', sum: 'readers' },
   retentionDays: { bronze: 3650, silver: 3650, quarantine: 90, deadLetters: 90, archive: 365 },
   gold: {
     fact_readers: {
