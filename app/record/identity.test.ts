@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Row } from '../datasets/contract.ts';
 import { ANONYMOUS, EVERYTHING } from './everything.fixture.ts';
-import { eventDayOf, eventIdOf, FOREIGN, rowText } from './identity.ts';
+import { eventDayOf, eventIdInFile, eventIdOf, FOREIGN, rowText } from './identity.ts';
 
 const ROW: Row = { code: 'ABC', count: 7, amount: '1.50', at: '2024-03-09T15:04:05.000000Z' };
 const SOURCE = { apiKeyId: 'k1', batchKey: 'request-1', index: 0 };
@@ -51,6 +51,25 @@ describe('eventIdOf', () => {
     const source = { apiKeyId: FOREIGN, batchKey: 'm1', index: 3 };
     assert.equal(eventIdOf(ANONYMOUS, { ...ROW, amount: '2.00' }, source), eventIdOf(ANONYMOUS, ROW, source));
     assert.notEqual(eventIdOf(ANONYMOUS, ROW, { ...source, index: 4 }), eventIdOf(ANONYMOUS, ROW, source));
+  });
+});
+
+describe('eventIdInFile', () => {
+  it('is 32 hex digits and stays the same over releases', () => {
+    // As with eventIdOf: a change makes every row that came in a file a stranger.
+    assert.equal(eventIdInFile(ANONYMOUS, ROW, 1), 'a8faaf0af0f3d997a355460152a7414e');
+    assert.equal(eventIdInFile(ANONYMOUS, ROW, 2), 'd3c67286a220a89e72dbcde7115fa2e3');
+  });
+
+  it('tells equal rows of one file apart by their number, and nothing else', () => {
+    assert.notEqual(eventIdInFile(ANONYMOUS, ROW, 1), eventIdInFile(ANONYMOUS, ROW, 2));
+    assert.notEqual(eventIdInFile(ANONYMOUS, { ...ROW, count: 8 }, 1), eventIdInFile(ANONYMOUS, ROW, 1));
+    assert.equal(eventIdInFile(ANONYMOUS, { ...ROW }, 1), eventIdInFile(ANONYMOUS, ROW, 1));
+  });
+
+  it('of a keyed row is its id over HTTP, so that a file and a request are duplicates of one another', () => {
+    assert.equal(eventIdInFile(EVERYTHING, ROW, 1), eventIdOf(EVERYTHING, ROW, SOURCE));
+    assert.equal(eventIdInFile(EVERYTHING, ROW, 7), eventIdOf(EVERYTHING, ROW, SOURCE));
   });
 });
 

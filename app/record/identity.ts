@@ -29,6 +29,19 @@ export function eventIdOf(contract: Contract, row: Row, source: RowSource): stri
   return hash('sha256', text, 'hex').slice(0, ID_HEX_DIGITS);
 }
 
+/**
+ * Of a row of a file: `occurrence` says which of the equal rows of that file it is, from 1 in their order there, so that
+ * the same file again, or with rows added, makes the same ids. By key it is what it is over HTTP. The text hashed is
+ * `["<dataset>","<day>","file",<occurrence>,<row>]`, which SQL puts together as well.
+ */
+export function eventIdInFile(contract: Contract, row: Row, occurrence: number): string {
+  const text =
+    contract.identity.kind === 'key'
+      ? keyText(contract, row, contract.identity.fields)
+      : `${JSON.stringify([contract.name, eventDayOf(contract, row), 'file', occurrence]).slice(0, -1)},${rowText(row)}]`;
+  return hash('sha256', text, 'hex').slice(0, ID_HEX_DIGITS);
+}
+
 /** `YYYY-MM-DD`: of a timestamp the day in UTC. */
 export function eventDayOf(contract: Contract, row: Row): string {
   const value = row[contract.eventDate];
