@@ -145,7 +145,7 @@ describe('once a key was made', () => {
     try {
       const { id, token } = await alone.makeKey({ scopes: ['read'] });
       assert.equal((await alone.ask('/v1/datasets', { key: token })).status, 200);
-      await alone.service.state.revokeApiKey(id, Date.now());
+      await alone.service.state.revokeApiKey(id, { atMs: Date.now(), by: 'test' });
       assertProblem(await alone.ask('/v1/datasets', { key: token }), 'KEY_INVALID');
       assertProblem(await alone.ask('/v1/datasets'), 'KEY_MISSING');
     } finally {

@@ -22,6 +22,7 @@ import { expressApp } from './express-app.ts';
 import { closeServer, httpServer, listen } from './http-server.ts';
 import type { IngestParts } from './ingest.ts';
 import { ingestRoutes } from './ingest-routes.ts';
+import { KeyAudit } from './key-audit.ts';
 import { ownRoutes } from './own-routes.ts';
 import { probeRoutes } from './probe-routes.ts';
 import { ReadAnswers } from './read-answer.ts';
@@ -71,7 +72,8 @@ export function createApi(parts: ApiParts): Api {
   const admission = new Admission({ targetMs: config.QUEUE_TIME_TARGET_MS, windowMs: config.QUEUE_TIME_WINDOW_MS });
   const readiness = new Readiness({ checks: checksOf(parts), telemetry });
   const answers = new ReadAnswers(parts);
-  const routes = allRoutes(parts, { ingest, readiness, answers });
+  const keyAudit = new KeyAudit(parts);
+  const routes = allRoutes(parts, { ingest, readiness, answers, keyAudit });
   telemetry.declareRoutes([...routes, ASSETS_ROUTE, FEED_ROUTE]);
   telemetry.onScrape(async function api() {
     telemetry.bodyBytesHeld({ bytes: budget.used });
@@ -88,12 +90,16 @@ export function createApi(parts: ApiParts): Api {
     ingest,
     feed,
     listen: () => listen(server, config),
-    becomeReady: () => readiness.begin(),
+    becomeReady: () => {
+      keyAudit.start();
+      return readiness.begin();
+    },
     close: async ({ timeoutMs }) => {
       readiness.stop();
       admission.stop();
       feed.close();
       await closeServer(server, timeoutMs);
+      await keyAudit.stop();
     },
   };
 }
@@ -110,16 +116,17 @@ interface RouteNeeds {
   readonly ingest: IngestParts;
   readonly readiness: Readiness;
   readonly answers: ReadAnswers;
+  readonly keyAudit: KeyAudit;
 }
 
-function allRoutes(parts: ApiParts, { ingest, readiness, answers }: RouteNeeds): readonly Route[] {
+function allRoutes(parts: ApiParts, { ingest, readiness, answers, keyAudit }: RouteNeeds): readonly Route[] {
   const routes = [
     ...ingestRoutes({ ...parts, ...ingest }),
     ...receiptRoutes(parts),
     ...datasetRoutes(parts),
     ...readRoutes({ ...parts, answers }),
     ...ownRoutes({ ...parts, answers }),
-    ...custodyRoutes({ ...parts, budget: ingest.budget }),
+    ...custodyRoutes({ ...parts, budget: ingest.budget, keyAudit }),
     ...statusRoutes(parts),
     ...probeRoutes(readiness),
   ];

@@ -2,17 +2,18 @@
 import { z } from 'zod';
 import type { Bus, DeadLetterFilter } from '../bus/bus.ts';
 import type { Contract } from '../datasets/contract.ts';
-import { AppError } from '../errors.ts';
 import { maskPersonal } from '../record/validate.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { AuditEntry, QuarantinedRow, Warehouse } from '../warehouse/warehouse.ts';
-import { allows, checkDataset } from './access.ts';
+import type { QuarantinedRow, Warehouse } from '../warehouse/warehouse.ts';
+import { allows } from './access.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { pageParameters, parseQuery, sendJson } from './json-answer.ts';
 import { readJsonBody } from './json-body.ts';
-import type { Caller, Exchange, Route } from './route.ts';
+import type { KeyAudit } from './key-audit.ts';
+import { checkFilter, given, listRoute } from './list-route.ts';
+import type { Exchange, Route } from './route.ts';
 
-/** What a page's last id looks like in each list; these are the cursors. */
+/** What the ids of each list look like; they are the cursors. */
 const QUARANTINE_ID = /^[0-9a-f]{32}-\d{1,9}$/;
 const HEX_ID = /^[0-9a-f]{32}$/;
 /** How many dead letters one replay may put back. */
@@ -24,6 +25,7 @@ interface CustodyRouteParts {
   readonly warehouse: Warehouse;
   readonly telemetry: Pick<Telemetry, 'deadLettersReplayed'>;
   readonly budget: ByteBudget;
+  readonly keyAudit: KeyAudit;
   readonly now: () => number;
 }
 
@@ -56,9 +58,6 @@ const replayBody = z.strictObject({
   to: instant.optional(),
   dryRun: z.boolean().default(false),
 });
-const pageOf = <S extends z.ZodType>(entry: S) =>
-  z.object({ data: z.array(entry), truncated: z.boolean(), nextCursor: z.string().nullable() });
-
 const replayedSchema = z.object({ messages: z.int(), rows: z.int(), dryRun: z.boolean() });
 const quarantinedSchema = z.object({
   id: z.string(),
@@ -108,104 +107,22 @@ const REPLAY_EXAMPLE = {
 };
 
 export function custodyRoutes(parts: CustodyRouteParts): readonly Route[] {
-  return [
-    {
-      method: 'get',
-      path: '/v1/quarantine',
-      access: 'quarantine',
-      tag: 'Custody',
-      summary: 'Rows set apart',
-      description: 'Rejected rows with their reason, newest first. Personal fields are masked except for admin.',
-      query: quarantineQuery,
-      answers: { 200: { description: 'A page.', schema: pageOf(quarantinedSchema) } },
-      errors: [
-        'PARAMETER_UNKNOWN',
-        'PARAMETER_INVALID',
-        'CURSOR_INVALID',
-        'CURSOR_GONE',
-        'DATASET_FORBIDDEN',
-        'WAREHOUSE_UNAVAILABLE',
-      ],
-      handle: (exchange) => getQuarantine(parts, exchange),
-    },
-    {
-      method: 'get',
-      path: '/v1/dead-letters',
-      access: 'quarantine',
-      tag: 'Custody',
-      summary: 'Messages given up',
-      description: 'Messages that no attempt could store, with their reason, newest first.',
-      query: deadLetterQuery,
-      answers: { 200: { description: 'A page.', schema: pageOf(deadLetterSchema) } },
-      errors: [
-        'PARAMETER_UNKNOWN',
-        'PARAMETER_INVALID',
-        'CURSOR_INVALID',
-        'CURSOR_GONE',
-        'DATASET_FORBIDDEN',
-        'BUS_UNAVAILABLE',
-      ],
-      handle: (exchange) => getDeadLetters(parts, exchange),
-    },
-    {
-      method: 'post',
-      path: '/v1/dead-letters/replay',
-      access: 'admin',
-      tag: 'Custody',
-      summary: 'Put dead letters back on the bus',
-      description: `At most ${REPLAY_MESSAGES_MAX} matching messages go back, with their ids and attempts from zero; audited. \`dryRun\` only counts.`,
-      query: z.object({}),
-      body: {
-        description: 'The filter; everything when empty.',
-        required: true,
-        mediaTypes: { 'application/json': replayBody },
-      },
-      answers: {
-        200: { description: 'How many match.', schema: replayedSchema },
-      },
-      errors: [
-        'PARAMETER_INVALID',
-        'MALFORMED_JSON',
-        'MEDIA_TYPE_UNSUPPORTED',
-        'BODY_TOO_LARGE',
-        'BODY_BYTES_EXHAUSTED',
-        'BUS_UNAVAILABLE',
-        'WAREHOUSE_UNAVAILABLE',
-      ],
-      examples: [REPLAY_EXAMPLE],
-      handle: (exchange) => replay(parts, exchange),
-    },
-    {
-      method: 'get',
-      path: '/v1/audit',
-      access: 'admin',
-      tag: 'Custody',
-      summary: 'Who ingested what, when, with what outcome',
-      description: 'Each step of the pipeline and each act of an operator, newest first.',
-      query: auditQuery,
-      answers: { 200: { description: 'A page.', schema: pageOf(auditSchema) } },
-      errors: ['PARAMETER_UNKNOWN', 'PARAMETER_INVALID', 'CURSOR_INVALID', 'CURSOR_GONE', 'WAREHOUSE_UNAVAILABLE'],
-      handle: (exchange) => getAudit(parts, exchange),
-    },
-  ];
+  return [quarantineRoute(parts), deadLettersRoute(parts), replayRoute(parts), auditRoute(parts)];
 }
 
-async function getQuarantine({ contracts, warehouse }: CustodyRouteParts, exchange: Exchange): Promise<void> {
-  const { limit, cursor, dataset, code } = parseQuery(quarantineQuery, exchange.query);
-  checkFilter(exchange.caller, dataset);
-  checkCursor(cursor, QUARANTINE_ID);
-  const found = await warehouse.quarantine({
-    ...(dataset === undefined ? {} : { dataset }),
-    ...(code === undefined ? {} : { code }),
-    ...(cursor === undefined ? {} : { after: cursor }),
-    limit: limit + 1,
-  });
-  const plain = allows(exchange.caller, 'admin');
-  sendPage(exchange, found, {
-    limit,
-    cursor,
+function quarantineRoute({ contracts, warehouse }: CustodyRouteParts): Route {
+  return listRoute({
+    path: '/v1/quarantine',
+    access: 'quarantine',
+    summary: 'Rows set apart',
+    description: 'Rejected rows with their reason, newest first. Personal fields are masked except for admin.',
+    query: quarantineQuery,
+    entry: quarantinedSchema,
+    id: QUARANTINE_ID,
+    unavailable: 'WAREHOUSE_UNAVAILABLE',
+    find: (asked) => warehouse.quarantine(asked),
     idOf: (row) => row.id,
-    show: (row) => (plain ? row : masked(contracts, row)),
+    show: (row, caller) => (allows(caller, 'admin') ? row : masked(contracts, row)),
   });
 }
 
@@ -214,30 +131,78 @@ function masked(contracts: ReadonlyMap<string, Contract>, row: QuarantinedRow): 
   return contract === undefined ? { ...row, body: '', got: '' } : { ...row, body: maskPersonal(contract, row.body) };
 }
 
-async function getDeadLetters({ bus }: CustodyRouteParts, exchange: Exchange): Promise<void> {
-  const { limit, cursor, ...filter } = parseQuery(deadLetterQuery, exchange.query);
-  checkFilter(exchange.caller, filter.dataset);
-  checkCursor(cursor, HEX_ID);
-  const found = await bus.deadLetters({
-    filter: filterOf(filter),
-    limit: limit + 1,
-    ...(cursor === undefined ? {} : { after: cursor }),
-  });
-  sendPage(exchange, found, {
-    limit,
-    cursor,
-    idOf: (letter) => letter.message.messageId,
-    show: (letter) => ({
-      messageId: letter.message.messageId,
-      dataset: letter.message.dataset,
-      rows: letter.message.rowCount,
-      code: letter.code,
-      reason: letter.reason,
-      attempts: letter.attempts,
-      publishedAt: new Date(letter.publishedAtMs).toISOString(),
-      deadAt: new Date(letter.deadAtMs).toISOString(),
+function deadLettersRoute({ bus }: CustodyRouteParts): Route {
+  return listRoute({
+    path: '/v1/dead-letters',
+    access: 'quarantine',
+    summary: 'Messages given up',
+    description: 'Messages that no attempt could store, with their reason, newest first.',
+    query: deadLetterQuery,
+    entry: deadLetterSchema,
+    id: HEX_ID,
+    unavailable: 'BUS_UNAVAILABLE',
+    find: ({ limit, after, ...filter }) => bus.deadLetters({ filter: filterOf(filter), limit, ...given({ after }) }),
+    idOf: ({ message }) => message.messageId,
+    show: ({ message, code, reason, attempts, publishedAtMs, deadAtMs }) => ({
+      messageId: message.messageId,
+      dataset: message.dataset,
+      rows: message.rowCount,
+      code,
+      reason,
+      attempts,
+      publishedAt: new Date(publishedAtMs).toISOString(),
+      deadAt: new Date(deadAtMs).toISOString(),
     }),
   });
+}
+
+function auditRoute({ warehouse, keyAudit }: CustodyRouteParts): Route {
+  return listRoute({
+    path: '/v1/audit',
+    access: 'admin',
+    summary: 'Who ingested what, when, with what outcome',
+    description: 'Each step of the pipeline and each act of an operator, newest first.',
+    query: auditQuery,
+    entry: auditSchema,
+    id: HEX_ID,
+    unavailable: 'WAREHOUSE_UNAVAILABLE',
+    find: async (asked) => {
+      await keyAudit.look();
+      return warehouse.audit(asked);
+    },
+    idOf: (entry) => entry.id,
+    show: (entry) => entry,
+  });
+}
+
+function replayRoute(parts: CustodyRouteParts): Route {
+  return {
+    method: 'post',
+    path: '/v1/dead-letters/replay',
+    access: 'admin',
+    tag: 'Custody',
+    summary: 'Put dead letters back on the bus',
+    description: `At most ${REPLAY_MESSAGES_MAX} matching messages go back, with their ids and attempts from zero; audited. \`dryRun\` only counts.`,
+    query: z.object({}),
+    body: {
+      description: 'The filter; everything when empty.',
+      required: true,
+      mediaTypes: { 'application/json': replayBody },
+    },
+    answers: { 200: { description: 'How many match.', schema: replayedSchema } },
+    errors: [
+      'PARAMETER_INVALID',
+      'MALFORMED_JSON',
+      'MEDIA_TYPE_UNSUPPORTED',
+      'BODY_TOO_LARGE',
+      'BODY_BYTES_EXHAUSTED',
+      'DATASET_FORBIDDEN',
+      'BUS_UNAVAILABLE',
+      'WAREHOUSE_UNAVAILABLE',
+    ],
+    examples: [REPLAY_EXAMPLE],
+    handle: (exchange) => replay(parts, exchange),
+  };
 }
 
 async function replay(
@@ -274,68 +239,6 @@ async function replay(
   sendJson(exchange, 200, { ...replayed, dryRun });
 }
 
-async function getAudit({ warehouse }: CustodyRouteParts, exchange: Exchange): Promise<void> {
-  const { limit, cursor, dataset, step } = parseQuery(auditQuery, exchange.query);
-  checkFilter(exchange.caller, dataset);
-  checkCursor(cursor, HEX_ID);
-  const found = await warehouse.audit({
-    ...(dataset === undefined ? {} : { dataset }),
-    ...(step === undefined ? {} : { step }),
-    ...(cursor === undefined ? {} : { after: cursor }),
-    limit: limit + 1,
-  });
-  sendPage<AuditEntry>(exchange, found, { limit, cursor, idOf: (entry) => entry.id, show: (entry) => entry });
-}
-
-interface PageOptions<T> {
-  readonly limit: number;
-  readonly cursor: string | undefined;
-  readonly idOf: (entry: T) => string;
-  readonly show: (entry: T) => unknown;
-}
-
-function sendPage<T>(exchange: Exchange, found: readonly T[], { limit, cursor, idOf, show }: PageOptions<T>): void {
-  // A cursor is given out only when more follows: nothing after it means that its entry is gone.
-  if (cursor !== undefined && found.length === 0) {
-    throw new AppError({
-      code: 'CURSOR_GONE',
-      publicMessage: 'CURSOR_GONE: the entry where this page was to start is gone. Start again without cursor.',
-      errors: [{ code: 'CURSOR_GONE', parameter: 'cursor' }],
-    });
-  }
-  const entries = found.slice(0, limit);
-  const last = entries.at(-1);
-  const truncated = found.length > limit;
-  sendJson(exchange, 200, {
-    data: entries.map(show),
-    truncated,
-    nextCursor: truncated && last !== undefined ? idOf(last) : null,
-  });
-}
-
-function checkCursor(cursor: string | undefined, pattern: RegExp): void {
-  if (cursor === undefined || pattern.test(cursor)) return;
-  throw new AppError({
-    code: 'CURSOR_INVALID',
-    publicMessage:
-      'CURSOR_INVALID: this is no cursor of this list. Send nextCursor as it was answered, or start again without cursor.',
-    errors: [{ code: 'CURSOR_INVALID', parameter: 'cursor', expected: 'nextCursor of this list' }],
-  });
-}
-
-/** A key limited to datasets must name one of them. */
-function checkFilter(caller: Caller, dataset: string | undefined): void {
-  if (caller.datasets === undefined) return;
-  if (dataset !== undefined) {
-    checkDataset(caller, dataset);
-    return;
-  }
-  throw new AppError({
-    code: 'DATASET_FORBIDDEN',
-    publicMessage: `DATASET_FORBIDDEN: this key may see ${[...caller.datasets].join(', ')}. Add dataset=… to the query.`,
-  });
-}
-
 interface TimeFilter {
   readonly dataset?: string | undefined;
   readonly code?: string | undefined;
@@ -344,11 +247,9 @@ interface TimeFilter {
   readonly to?: string | undefined;
 }
 
-function filterOf({ dataset, code, messageIds, from, to }: TimeFilter): DeadLetterFilter {
+function filterOf({ from, to, ...filter }: TimeFilter): DeadLetterFilter {
   return {
-    ...(dataset === undefined ? {} : { dataset }),
-    ...(code === undefined ? {} : { code }),
-    ...(messageIds === undefined ? {} : { messageIds }),
+    ...given(filter),
     ...(from === undefined ? {} : { fromMs: Date.parse(from) }),
     ...(to === undefined ? {} : { toMs: Date.parse(to) }),
   };

@@ -196,7 +196,7 @@ describe('the status feed with keys', () => {
     const follower = follow(running, await ticketOf(running, token));
     await told(follower);
     const left = closing(follower);
-    await running.service.state.revokeApiKey(id, Date.now());
+    await running.service.state.revokeApiKey(id, { atMs: Date.now(), by: 'test' });
     assertProblem(await refusal(follow(running, unused)), 'TICKET_INVALID');
     assert.equal((await left).code, 1008);
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { readConfig } from '../config.ts';
 import { openService, type Service } from '../main.ts';
@@ -48,6 +48,36 @@ describe('npm run keys', () => {
     assert.deepEqual(revoked, { code: 0, stdout: `${id} is revoked.\n`, stderr: '' });
     assert.deepEqual([await status(), await status(key)], [401, 401]);
     assert.match((await keys('list')).stdout, / {2}revoked \d{4}-\d\d-\d\dT/);
+  });
+
+  it('is audited: who made and revoked which key, when, for what, and never the secret', async function () {
+    this.timeout(20_000);
+    const admin = (await keys('add', '--scope', 'admin')).stdout.trim();
+    const made = (await keys('add', '--scope', 'read,write', '--dataset', 'flights', '--label', 'private words'))
+      .stdout;
+    const [, id = '', secret = ''] = /^vg_([0-9a-f]+)_(.+)$/m.exec(made) ?? [];
+    await keys('revoke', id);
+    const audit = async (): Promise<string> => {
+      const url = new URL('/v1/audit?dataset=flights&limit=2', service.url);
+      return (await fetch(url, { headers: { authorization: `Bearer ${admin}` } })).text();
+    };
+    const told = await audit();
+    const { data } = JSON.parse(told) as { readonly data: readonly Readonly<Record<string, unknown>>[] };
+    const of = { actor: userInfo().username, source: 'scopes read,write; datasets flights', target: id };
+    assert.deepEqual(
+      data.map(({ step, actor, source, target }) => ({ step, actor, source, target })),
+      [
+        { step: 'key.revoke', ...of },
+        { step: 'key.add', ...of },
+      ],
+    );
+    const kept = await service.state.apiKey(id);
+    assert.deepEqual(
+      data.map(({ at }) => Date.parse(String(at))),
+      [kept?.revokedAtMs, kept?.createdAtMs],
+    );
+    for (const hidden of [secret, kept?.secretHash ?? '?', 'private words']) assert.ok(!told.includes(hidden));
+    assert.equal(await audit(), told);
   });
 
   it('ends with 1 and says so when the key to revoke is not there', async () => {

@@ -1,6 +1,7 @@
 /** `npm run keys`: makes, lists and revokes API keys; works while the service runs. */
 import { hash, randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readConfig } from '../config.ts';
@@ -19,6 +20,7 @@ const HELP = `npm run keys -- COMMAND
   revoke ID      ends a key at once
 
 From the first key on every route asks for one, also after the last is revoked.
+Each change is in the audit log (GET /v1/audit?step=key.add, key.revoke), without the secret.
 Exit codes: 0 done, 1 failed, 64 wrong usage.`;
 
 async function keys(args: readonly string[]): Promise<number> {
@@ -80,6 +82,7 @@ async function addKey({ scope = [], dataset, label = '' }: AddOptions): Promise<
       ...(dataset === undefined ? {} : { datasets: dataset }),
       label,
       createdAtMs: Date.now(),
+      createdBy: operator(),
     };
     await state.addApiKey(key);
     process.stdout.write(`vg_${id}_${secret}\n`);
@@ -100,12 +103,21 @@ async function listKeys(state: State): Promise<number> {
 }
 
 async function revokeKey(state: State, id: string): Promise<number> {
-  if (await state.revokeApiKey(id, Date.now())) {
+  if (await state.revokeApiKey(id, { atMs: Date.now(), by: operator() })) {
     process.stdout.write(`${id} is revoked.\n`);
     return 0;
   }
   process.stderr.write(`There is no key ${id}; npm run keys -- list shows them.\n`);
   return 1;
+}
+
+/** Who the audit log names. In a container a user id may have no name. */
+function operator(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
+  }
 }
 
 await runCommand({ help: HELP, run: keys });

@@ -121,12 +121,13 @@ class LmdbState implements State {
     });
   }
 
-  revokeApiKey(id: string, atMs: number): Promise<boolean> {
+  revokeApiKey(...[id, { atMs, by }]: Parameters<State['revokeApiKey']>): Promise<boolean> {
     return this.#write(() => {
       const key = this.#apiKeys.get(keyOf(id));
       if (!key) return false;
-      // The first revocation counts.
-      void this.#apiKeys.put(keyOf(id), { revokedAtMs: atMs, ...key });
+      if (key.revokedAtMs === undefined) {
+        void this.#apiKeys.put(keyOf(id), { ...key, revokedAtMs: atMs, revokedBy: by });
+      }
       return true;
     });
   }

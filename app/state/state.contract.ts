@@ -68,17 +68,17 @@ export function describeState(name: string, makeHarness: () => Promise<StateHarn
 
       it('stay, marked, when they are revoked; the first revocation counts', async () => {
         await state.addApiKey(makeKey());
-        assert.equal(await state.revokeApiKey('k1', NOW_MS + 1), true);
-        assert.equal(await state.revokeApiKey('k1', NOW_MS + 2), true);
-        assert.deepEqual(await state.apiKey('k1'), makeKey({ revokedAtMs: NOW_MS + 1 }));
-        assert.equal(await state.revokeApiKey('k2', NOW_MS), false);
+        assert.equal(await state.revokeApiKey('k1', { atMs: NOW_MS + 1, by: 'ana' }), true);
+        assert.equal(await state.revokeApiKey('k1', { atMs: NOW_MS + 2, by: 'eva' }), true);
+        assert.deepEqual(await state.apiKey('k1'), makeKey({ revokedAtMs: NOW_MS + 1, revokedBy: 'ana' }));
+        assert.equal(await state.revokeApiKey('k2', { atMs: NOW_MS, by: 'ana' }), false);
         assert.equal(await state.apiKey('k2'), undefined);
       });
 
       it('once made leave a mark for ever, also after the last is revoked', async () => {
         assert.equal(await state.keyEverMade(), false);
         await state.addApiKey(makeKey());
-        await state.revokeApiKey('k1', NOW_MS);
+        await state.revokeApiKey('k1', { atMs: NOW_MS, by: 'ana' });
         await restart();
         assert.equal(await state.keyEverMade(), true);
       });
@@ -89,7 +89,7 @@ export function describeState(name: string, makeHarness: () => Promise<StateHarn
         await other.addApiKey(makeKey());
         assert.deepEqual(await state.apiKey('k1'), makeKey());
         assert.equal(await state.keyEverMade(), true);
-        await other.revokeApiKey('k1', NOW_MS);
+        await other.revokeApiKey('k1', { atMs: NOW_MS, by: 'ana' });
         assert.equal((await state.apiKey('k1'))?.revokedAtMs, NOW_MS);
         for (let turn = 0; turn < 20; turn += 1) {
           await other.setFact('turn', turn);

@@ -17,7 +17,10 @@ export interface ApiKey {
   readonly datasets?: readonly string[];
   readonly label: string;
   readonly createdAtMs: number;
+  /** The operator who made it, for the audit log. */
+  readonly createdBy?: string;
   readonly revokedAtMs?: number;
+  readonly revokedBy?: string;
 }
 
 /** What was answered to a request with an Idempotency-Key. Only 2xx and 4xx are kept. */
@@ -48,8 +51,8 @@ export interface State {
   /** True once a key was made, also after the last one is revoked. */
   keyEverMade(): Promise<boolean>;
   addApiKey(key: ApiKey): Promise<void>;
-  /** False when there is no such key. */
-  revokeApiKey(id: string, atMs: number): Promise<boolean>;
+  /** False when there is no such key. The first revocation counts. */
+  revokeApiKey(id: string, revocation: { readonly atMs: number; readonly by: string }): Promise<boolean>;
 
   /**
    * Takes the key for this body, or says why not. The request id given by the first claim is returned to every
