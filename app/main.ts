@@ -97,9 +97,9 @@ export async function openService(
   });
   const sealer = startSealer(parts);
   const observer = startObserver(parts);
-  const sampleWatch = watchSampleRemoval(parts);
   const metrics = await telemetry.listen({ host: config.METRICS_HOST, port: config.METRICS_PORT });
   await loadSamples({ ...parts, ingest: api.ingest, folders: registry.folders });
+  const sampleRemoval = watchSampleRemoval(parts);
   const address = await api.listen();
   const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
   const metricsUrl = `http://${config.METRICS_HOST}:${metrics.port}/metrics`;
@@ -125,7 +125,7 @@ export async function openService(
         api,
         subscription,
         sealer,
-        watchers: [observer, sampleWatch],
+        watchers: [observer, sampleRemoval],
         metrics,
         stores,
         lock,

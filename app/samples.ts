@@ -46,6 +46,8 @@ export async function loadSamples(parts: SampleParts): Promise<void> {
   await setSamplesState(parts.state, 'loading');
   let rows = 0;
   for (const [name, contract] of parts.contracts) {
+    // Removal has only to wait for what is on the bus already.
+    if ((await samplesState(parts.state)) !== 'loading') break;
     const folder = parts.folders.get(name);
     if (folder !== undefined) rows += await loadSample(parts, contract, folder);
   }
@@ -89,38 +91,48 @@ async function untilReadable({ bus, now }: SampleParts): Promise<void> {
   while (bus.backlog().some(({ messages }) => messages > 0) && now() < deadlineMs) await pause(READABLE_LOOK_MS);
 }
 
-type RemovalParts = Pick<SampleParts, 'bus' | 'state' | 'warehouse' | 'telemetry' | 'now'>;
+type RemovalParts = Pick<SampleParts, 'bus' | 'state' | 'warehouse' | 'telemetry'>;
 
-/** Looks now and then whether removal was asked for, and carries it out. */
-export function watchSampleRemoval(parts: RemovalParts): { stop(): Promise<void> } {
-  let askedAtMs: number | undefined;
-  let look: Promise<void> | undefined;
-  const timer = setInterval(() => {
-    look ??= removeIfAsked(parts, () => (askedAtMs ??= parts.now()))
-      .catch((error: unknown) => parts.telemetry.observationFailed({ error }))
-      .finally(() => {
-        look = undefined;
-      });
-  }, LOOK_MS);
-  timer.unref();
-  return {
-    stop: async () => {
-      clearInterval(timer);
-      await look;
-    },
-  };
+export interface SampleRemoval {
+  /** Carries removal out when it was asked for and nothing that was under way then is left on the bus. */
+  look(): Promise<void>;
+  stop(): Promise<void>;
 }
 
-async function removeIfAsked(
-  { bus, state, warehouse, telemetry }: RemovalParts,
-  firstSeenAtMs: () => number,
-): Promise<void> {
-  if ((await samplesState(state)) !== 'remove') return;
-  const askedAtMs = firstSeenAtMs();
-  // A load that was cut off may have left samples on the bus: what was there before the request is stored first.
-  if (bus.backlog().some(({ oldestAtMs }) => oldestAtMs !== undefined && oldestAtMs <= askedAtMs)) return;
-  telemetry.log('samplesRemoved', { records: await warehouse.removeSamples() });
-  await setSamplesState(state, 'removed');
+/**
+ * Looks now and then whether removal was asked for. Only after the load of this start: then the bus holds every sample
+ * that there will ever be, and none can come when those were removed.
+ */
+export function watchSampleRemoval(parts: RemovalParts): SampleRemoval {
+  const { bus, state, warehouse, telemetry } = parts;
+  /** What was on the bus when removal was first seen: by id, because clocks can be put back. */
+  let awaited: ReadonlySet<string> | undefined;
+  const removeIfAsked = async (): Promise<void> => {
+    if ((await samplesState(state)) !== 'remove') return;
+    const unsettled = (await bus.snapshot()).unsettled.map(({ messageId }) => messageId);
+    awaited ??= new Set(unsettled);
+    if (unsettled.some((messageId) => awaited?.has(messageId))) return;
+    telemetry.log('samplesRemoved', { records: await warehouse.removeSamples() });
+    await setSamplesState(state, 'removed');
+  };
+  let running: Promise<void> | undefined;
+  const look = (): Promise<void> => {
+    running ??= removeIfAsked()
+      .catch((error: unknown) => telemetry.observationFailed({ error, look: 'samples' }))
+      .finally(() => {
+        running = undefined;
+      });
+    return running;
+  };
+  const timer = setInterval(() => void look(), LOOK_MS);
+  timer.unref();
+  return {
+    look,
+    stop: async () => {
+      clearInterval(timer);
+      await running;
+    },
+  };
 }
 
 /** Asks whoever owns the folder to remove the samples. Returns false when there is nothing to remove. */

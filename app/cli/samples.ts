@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { resolve } from 'node:path';
 import { type Config, readConfig } from '../config.ts';
 import { openService } from '../main.ts';
-import { requestRemoval, samplesState } from '../samples.ts';
+import { requestRemoval } from '../samples.ts';
 import { openLmdbState } from '../state/lmdb-state.ts';
 import { lockHolder } from '../state/lock.ts';
 import type { State } from '../state/state.ts';
@@ -63,7 +63,8 @@ async function ask(config: Config, dataDir: string) {
 
 async function untilRemoved(state: State): Promise<boolean> {
   for (let waitedMs = 0; waitedMs < REMOVE_TIMEOUT_MS; waitedMs += LOOK_MS) {
-    if ((await samplesState(state)) === 'removed') return true;
+    // Asked again at each look: a load that ends at the same moment may have written over it.
+    if (!(await requestRemoval(state))) return true;
     await wait(LOOK_MS);
   }
   return false;

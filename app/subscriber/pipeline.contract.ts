@@ -45,7 +45,7 @@ export class Pipeline {
   atCommit: () => void = () => undefined;
   #warehouse!: Warehouse;
   #subscription: Subscription | undefined;
-  readonly #telemetry: Telemetry;
+  readonly telemetry: Telemetry;
   readonly #onBusFailure: () => void;
   #asked = 0;
   #waiting: { readonly satisfied: () => boolean; readonly resolve: () => void }[] = [];
@@ -61,7 +61,7 @@ export class Pipeline {
   private constructor({ dir, onBusFailure = () => undefined }: PipelineOptions & { readonly dir: string }) {
     this.dir = dir;
     this.#onBusFailure = onBusFailure;
-    this.#telemetry = createTelemetry({
+    this.telemetry = createTelemetry({
       version: '0',
       logLevel: 'silent',
       logFile: '',
@@ -95,7 +95,7 @@ export class Pipeline {
   async sealing(use: (sealer: Sealer) => Promise<void>): Promise<void> {
     const { bus, warehouse } = this;
     const books = { contracts: CONTRACTS, validators: VALIDATORS };
-    const sealer = startSealer({ config: CONFIG, bus, warehouse, telemetry: this.#telemetry, now: Date.now, ...books });
+    const sealer = startSealer({ config: CONFIG, bus, warehouse, telemetry: this.telemetry, now: Date.now, ...books });
     try {
       await use(sealer);
     } finally {
@@ -132,7 +132,7 @@ export class Pipeline {
       },
       contracts: CONTRACTS,
       validators: VALIDATORS,
-      telemetry: this.#telemetry,
+      telemetry: this.telemetry,
       now: Date.now,
       onCommit: (outcome) => {
         this.outcomes.push(outcome);
@@ -162,7 +162,7 @@ export class Pipeline {
 
   /** The value of one series as Prometheus would scrape it. */
   async metric(series: string): Promise<number> {
-    const line = (await this.#telemetry.render()).split('\n').find((one) => one.startsWith(`${series} `));
+    const line = (await this.telemetry.render()).split('\n').find((one) => one.startsWith(`${series} `));
     return Number(line?.slice(series.length + 1));
   }
 
@@ -191,7 +191,7 @@ export class Pipeline {
 }
 
 /** A message as the api publishes it. */
-function published(options: MessageOptions): BusMessage {
+export function published(options: MessageOptions): BusMessage {
   const { envelope, data } = message(options);
   const { messageId, dataset, requestId, rowCount } = envelope;
   return { messageId, dataset, requestId, rowCount, data, attributes: {} };
