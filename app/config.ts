@@ -106,6 +106,12 @@ export const SETTINGS = {
   DISK_FULL_PERCENT: setting(90, '%', 'Writes get 503 when the disk is this full.', integer(1, 100)),
   BUS_BYTES_MAX: setting(64 * 1024 * MIB, 'bytes', 'The address space of the embedded bus.', integer(16 * MIB, 1024 * 1024 * MIB)),
 
+  LANDING_LOOK_MS: setting(1_000, 'ms', 'How often the landing folder is looked through.', integer(10, 60 * SECOND_MS)),
+  LANDING_SETTLE_MS: setting(2_000, 'ms', 'A file is taken when it did not change for this long.', integer(0, HOUR_MS)),
+  LANDING_RANGE_ROWS_MAX: setting(100_000, 'rows', 'One range of a file, which is one transaction.', integer(1, 1_000_000)),
+  LANDING_RANGE_BYTES_MAX: setting(64 * MIB, 'bytes', 'Or when a range has this much.', integer(KIB, 1024 * MIB)),
+  LANDING_INFLATED_BYTES_MAX: setting(64 * 1024 * MIB, 'bytes', 'A compressed file after inflation.', integer(KIB, 1024 * 1024 * MIB)),
+
   IDEMPOTENCY_HOURS: setting(24, 'h', 'How long an answer to an Idempotency-Key is kept.', integer(1, 720)),
   RECEIPT_DAYS: setting(30, 'days', 'How long a receipt is answered; then 410.', integer(1, 3650)),
   OVERDUE_MS: setting(60_000, 'ms', 'An accepted row unsettled for longer is overdue.', integer(SECOND_MS, 24 * HOUR_MS)),

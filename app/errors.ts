@@ -80,6 +80,13 @@ export const ERRORS = {
   FIELD_FORMAT: { status: 422, title: 'A field has the wrong format' },
   KEY_CONFLICT: { status: 422, title: 'Another record has this key with other content' },
   CHECK_FAILED: { status: 422, title: "A record fails one of the contract's checks" },
+  // Why a file was not taken, or not to its end.
+  FILE_NOT_REGULAR: { status: 422, title: 'A landing file is a link or no regular file' },
+  FILE_NAME_UNKNOWN: { status: 422, title: 'The name of a landing file says no dataset or no format' },
+  FILE_CHANGED: { status: 409, title: 'A landing file changed while it was read', retryable: true },
+  FILE_GONE: { status: 404, title: 'A landing file went away before it was stored' },
+  FILE_TOO_LARGE: { status: 413, title: 'A landing file is too large after inflation' },
+  FILE_UNREADABLE: { status: 503, title: 'A landing file cannot be read now', retryable: true },
   // Why a message went to the dead letters.
   MESSAGE_MALFORMED: { status: 422, title: 'A bus message cannot be read' },
   MESSAGE_DATASET_UNKNOWN: { status: 422, title: 'A bus message names no known dataset' },
