@@ -25,6 +25,12 @@ export const OVERFLOW = '_OTHER';
 /** The route label of a request that no route took: never the URL. */
 export const UNMATCHED_ROUTE = 'unmatched';
 
+/**
+ * Asked by machines every few seconds. They are in the request histogram under these routes: an availability objective
+ * leaves `/readyz` out, whose 503 is what it is there to say.
+ */
+export const PROBE_ROUTES = ['/livez', '/readyz'] as const;
+
 /** `build`: one series a process, whose values are fixed at start. */
 export type LabelValues = readonly string[] | 'dataset' | 'route' | 'code' | 'build';
 
@@ -84,13 +90,14 @@ export const DEPENDENCY_OPERATIONS = {
     reconcile: { span: true }, check: { span: false },
   },
   warehouse: {
-    store: { span: true }, seal: { span: true }, aggregate: { span: true }, records: { span: true },
+    store: { span: true }, seal: { span: true }, compact: { span: true }, aggregate: { span: true }, records: { span: true },
     quarantine: { span: true }, audit: { span: true }, write_audit: { span: true }, request_outcome: { span: true },
     accounting: { span: true }, counts: { span: true }, ledger: { span: true }, erase: { span: true },
     check: { span: false },
   },
   state: {
     api_key: { span: false }, idempotency: { span: false }, ticket: { span: false }, fact: { span: false },
+    landing: { span: true },
     key_change: { span: true }, sweep: { span: true }, check: { span: false },
   },
   prometheus: { query: { span: true } },
@@ -289,6 +296,7 @@ export const LOG_EVENTS = {
   messageDeadLettered: { event: 'subscriber.dead_lettered', level: 'warn', about: 'A message went to the dead letters.', fields: ['messageId', 'dataset', 'requestId', 'code', 'attempts', 'records'] },
   sealed: { event: 'bronze.sealed', level: 'debug', about: 'Messages were sealed into bronze files.', fields: ['messages', 'records', 'files', 'bytes', 'durationMs'] },
   sealFailed: { event: 'bronze.seal_failed', level: 'error', about: 'Sealing failed; the messages stay on the bus.', fields: ['messages', 'error'] },
+  compactionFailed: { event: 'bronze.compaction_failed', level: 'warn', about: 'Small bronze files could not be put together; they stay as they are until the next start.', fields: ['error'] },
   warehouseBroken: { event: 'warehouse.broken', level: 'error', about: 'The database file cannot be trusted; it is set aside and rebuilt.', fields: ['file', 'error'] },
   warehouseRebuilding: { event: 'warehouse.rebuilding', level: 'info', about: 'Progress of a rebuild from bronze.', fields: ['files', 'filesDone', 'records'] },
   warehouseRebuilt: { event: 'warehouse.rebuilt', level: 'info', about: 'The warehouse was rebuilt from bronze.', fields: ['files', 'messages', 'records', 'durationMs'] },
@@ -297,6 +305,9 @@ export const LOG_EVENTS = {
   deadLettersReplayed: { event: 'dead_letters.replayed', level: 'info', about: 'Dead letters were put back.', fields: ['messages', 'records', 'keyId', 'requestId'] },
   samplesLoaded: { event: 'samples.loaded', level: 'info', about: 'Sample data was accepted.', fields: ['dataset', 'records'] },
   samplesRemoved: { event: 'samples.removed', level: 'info', about: 'Sample data was removed.', fields: ['records'] },
+  taskDone: { event: 'task.done', level: 'info', about: 'What a command asked for was done.', fields: ['task', 'durationMs'] },
+  taskFailed: { event: 'task.failed', level: 'warn', about: 'What a command asked for failed, or the store that holds the tasks could not be asked.', fields: ['task', 'durationMs', 'error'] },
+  dataMigrating: { event: 'data.migrating', level: 'info', about: 'The data folder is brought to a newer format; before that it is copied to file.', fields: ['from', 'to', 'file'] },
   followerDropped: { event: 'websocket.dropped', level: 'info', about: 'A WebSocket follower was dropped.', fields: ['reason', 'keyId'] },
   warehouseSkipped: { event: 'warehouse.skipped', level: 'warn', about: 'Bronze files of a dataset without a contract were left as they are.', fields: ['dataset', 'files'] },
   requestBroken: { event: 'http.broken', level: 'info', about: 'A connection ended before a request could be read.', fields: ['code'] },

@@ -69,6 +69,7 @@ export interface RecordTelemetry {
     readonly seconds: number;
   }): void;
   sealFailed(failure: { readonly error: unknown }): void;
+  compactionFailed(failure: { readonly error: unknown }): void;
   storage(look: { readonly part: (typeof STORAGE_PARTS)[number]; readonly bytes: number }): void;
   diskUsed(look: { readonly ratio: number }): void;
 }
@@ -187,6 +188,7 @@ function custodyTelemetry({ metrics, log, now }: Parts) {
       metrics.add('sealFailures', {});
       log.write('sealFailed', { error });
     },
+    compactionFailed: ({ error }) => log.write('compactionFailed', { error }),
     storage: ({ part, bytes }) => metrics.set('storageBytes', { part }, bytes),
     diskUsed: ({ ratio }) => metrics.set('diskUsed', {}, ratio),
   } satisfies Partial<RecordTelemetry>;

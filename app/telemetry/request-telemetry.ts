@@ -4,6 +4,7 @@ import {
   type BREAKER_STATES,
   type CACHE_RESULTS,
   type IDEMPOTENCY_RESULTS,
+  PROBE_ROUTES,
   type REFUSAL_REASONS,
   type SHED_REASONS,
   SLOW_SECONDS,
@@ -76,8 +77,8 @@ interface Parts {
   readonly routes: Set<string>;
 }
 
-/** Asked by machines every few seconds: told at debug. That readiness changed has a line of its own. */
-const PROBES: ReadonlySet<string> = new Set(['/livez', '/readyz']);
+/** Told at debug: that readiness changed has a line of its own. */
+const PROBES: ReadonlySet<string> = new Set(PROBE_ROUTES);
 const REFUSED_STATUS = 400;
 const FAILED_STATUS = 500;
 

@@ -14,7 +14,8 @@ import type { BusMessage } from '../bus/bus.ts';
 import { readConfig } from '../config.ts';
 import { openService } from '../main.ts';
 import { type ObservedService, type Samples, spansOf, startObserved, total } from '../observed-service.contract.ts';
-import { SLOW_SECONDS } from './catalogue.ts';
+import { ROW_CODES } from '../record/verdict.ts';
+import { DEPENDENCY_OPERATIONS, type MetricDefinition, METRICS, PROBE_ROUTES, SLOW_SECONDS } from './catalogue.ts';
 import type { ReceivedSpan } from './otlp-sink.ts';
 
 const RECORDS = '/v1/datasets/flights/records';
@@ -53,6 +54,34 @@ function describeContract(): void {
   describe('a service that waits for its scrapes, stopped with requests in flight', describeStop);
   describe('deliveries that fail, come again or come together', describeDeliveries);
   describe('a secret', describeSecret);
+}
+
+interface OpenApi {
+  readonly paths: Readonly<
+    Record<string, Readonly<Record<string, { readonly responses: Readonly<Record<string, unknown>> }>>>
+  >;
+}
+
+/** Gauges that say what is, and what starting does: lines, sizes, looks. */
+const MOVED_BY_STARTING: ReadonlySet<string> = new Set([
+  'breakerState',
+  'diskUsed',
+  'equationTaken',
+  'expectEvery',
+  'expectedRecordAge',
+  'freshnessPromise',
+  'logLines',
+  'queueTime',
+  'ready',
+  'storageBytes',
+]);
+
+/** Series of a metric whose labels include all of these. */
+function countOf(samples: Samples, name: string, labels: Readonly<Record<string, string>>): number {
+  const parts = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+  return [...samples.keys()].filter(
+    (series) => series.startsWith(`${name}{`) && parts.every((part) => series.includes(part)),
+  ).length;
 }
 
 /** Objective → the series it reads; each must be there, and zero, before anything happened. */
@@ -102,6 +131,7 @@ function describeRequests(this: Mocha.Suite): void {
   let first: Samples;
   let samples: Samples;
   let datasets: readonly string[];
+  let openApi: OpenApi;
   const traceIds: Record<string, string> = {};
   const answered = (route: string, status: number, method = 'GET'): number =>
     total(samples, REQUESTS, {
@@ -120,6 +150,7 @@ function describeRequests(this: Mocha.Suite): void {
     datasets = contracts.map(({ name }) => name);
     service = await startObserved({ env: { OBJECTIVES_FILE: 'package.json', ACCOUNTING_INTERVAL_MS: '3600000' } });
     first = await service.scrape();
+    openApi = (await (await fetch(`${service.url}/openapi.json`)).json()) as OpenApi;
     const ask = (path: string, init?: RequestInit): Promise<Response> => fetch(`${service.url}${path}`, init);
     for (const path of ['/livez', '/readyz', '/docs', '/docs/swagger-ui.css', '/v1/datasets'])
       assert.equal((await ask(path)).status, 200, path);
@@ -156,6 +187,55 @@ function describeRequests(this: Mocha.Suite): void {
       }
     });
   }
+  it('has on its first scrape each combination of labels that the catalogue promises, and at zero', () => {
+    const known = { dataset: datasets, code: ROW_CODES, route: [], build: [] };
+    for (const [key, { name, kind, zero, labels }] of Object.entries<MetricDefinition>(METRICS)) {
+      if (zero !== 'all' || key === 'buildInfo') continue;
+      let series = [''];
+      for (const [label, values] of Object.entries(labels)) {
+        const listed = typeof values === 'string' ? known[values] : values;
+        series = series.flatMap((before) => listed.map((value) => `${before},${label}="${value}"`));
+      }
+      assert.ok(series.length > 0, name);
+      for (const text of series) {
+        const at = text === '' ? '' : `{${text.slice(1)}}`;
+        const value = first.get(`${name}${kind === 'histogram' ? '_count' : ''}${at}`)?.value;
+        assert.ok(value !== undefined, `${name}${at} is missing`);
+        if (!MOVED_BY_STARTING.has(key)) assert.equal(value, 0, `${name}${at}`);
+      }
+    }
+  });
+  it('has on its first scrape, at zero, each route with each success it declares and with 500 and 503', () => {
+    const paths = Object.entries(openApi.paths).filter(([path]) => !path.startsWith('/ws/'));
+    assert.ok(paths.length > 15);
+    for (const [path, operations] of paths) {
+      for (const [method, { responses }] of Object.entries(operations)) {
+        const successes = Object.keys(responses).filter((status) => Number(status) < 400);
+        for (const status of [...successes, '500', '503']) {
+          const labels = {
+            http_request_method: method.toUpperCase(),
+            http_route: path.replace(/\{(\w+)\}/g, ':$1'),
+            http_response_status_code: status,
+          };
+          assert.equal(countOf(first, REQUESTS, labels), 1, JSON.stringify(labels));
+          assert.equal(total(first, REQUESTS, labels), 0, JSON.stringify(labels));
+        }
+      }
+    }
+  });
+  it('has on its first scrape each operation of each dependency, with both outcomes', () => {
+    for (const [dependency, operations] of Object.entries(DEPENDENCY_OPERATIONS)) {
+      for (const operation of Object.keys(operations)) {
+        const labels = { dependency, operation };
+        assert.equal(
+          countOf(first, 'vigia_dependency_duration_seconds_count', labels),
+          2,
+          `${dependency} ${operation}`,
+        );
+        assert.equal(total(first, 'vigia_dependency_duration_seconds_count', { ...labels, outcome: 'error' }), 0);
+      }
+    }
+  });
   it('tells the promises that freshness is compared with from the first scrape on', () => {
     assert.equal(datasets.length, 4);
     for (const dataset of datasets)
@@ -301,8 +381,17 @@ function describeStop(this: Mocha.Suite): void {
   });
   after(() => service.dispose());
 
-  it('is not ready before the first scrape, and is after it', () => {
+  it('is not ready before the first scrape, and is after it, which an objective can leave out by its route', () => {
     assert.deepEqual(ready, ['503 starting', '200 ok']);
+    const notReady = { http_route: '/readyz', http_response_status_code: '503' };
+    assert.equal(total(last, REQUESTS, notReady), 1);
+    const others = [...last].filter(
+      ([series, { value }]) =>
+        series.startsWith(REQUESTS) &&
+        value > 0 &&
+        !PROBE_ROUTES.some((route) => series.includes(`http_route="${route}"`)),
+    );
+    assert.ok(others.every(([series]) => series.includes('http_response_status_code="202"')));
   });
   it('ends only after a scrape that saw what was counted last', () => {
     assert.equal(total(last, 'vigia_ready'), 0);
