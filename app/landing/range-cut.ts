@@ -189,7 +189,7 @@ export class CutRange implements CutTaker {
     const needed = end - start + LINE_EXTRA_BYTES;
     if (this.#lines.length - this.#linesEnd < needed) this.#growLines(needed);
     const lines = this.#lines;
-    let at = this.#linesEnd + lines.latin1Write(String(index), this.#linesEnd);
+    let at = this.#linesEnd + lines.write(String(index), this.#linesEnd, 'latin1');
     lines[at] = this.#options.format === 'csv' ? COMMA : TAB;
     at += 1 + bytes.copy(lines, at + 1, start, end);
     lines[at] = LF;

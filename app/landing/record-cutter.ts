@@ -60,7 +60,7 @@ export class RecordCutter {
   #atStart: boolean;
   #headerPassed: boolean;
   /** The record that has begun and whose end has not come; what was searched in it already needs no second look. */
-  #begun = NOTHING;
+  #begun: Buffer = NOTHING;
   #inQuotes = false;
   #oversized = false;
   #line = 1;

@@ -14,6 +14,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { AppError } from '../errors.ts';
 import { CommitHung, commitInTime, isOutOfSpace, syncNames } from '../lmdb-durability.ts';
+import type { LandingFile, LandingPlan } from './landing-file.ts';
+import { LmdbLandingFiles } from './lmdb-landing-files.ts';
 import type { ApiKey, IdempotencyClaim, IdempotencyScope, IdempotentAnswer, State } from './state.ts';
 
 export interface LmdbStateOptions {
@@ -72,6 +74,7 @@ class LmdbState implements State {
   readonly #idempotency: Database<IdempotencyEntry, string>;
   readonly #tickets: Database<Ticket, string>;
   readonly #facts: Database<Fact, string>;
+  readonly #landing: LmdbLandingFiles;
   /** The service's own: not mixed with the composition's facts. */
   readonly #internal: Database<string, string>;
   readonly #now: () => number;
@@ -99,6 +102,7 @@ class LmdbState implements State {
     this.#idempotency = this.#root.openDB({ name: 'idempotency', encoding: 'json' });
     this.#tickets = this.#root.openDB({ name: 'tickets', encoding: 'json' });
     this.#facts = this.#root.openDB({ name: 'facts', encoding: 'json' });
+    this.#landing = new LmdbLandingFiles(this.#root);
     this.#internal = this.#root.openDB({ name: 'internal', encoding: 'json' });
   }
 
@@ -205,6 +209,22 @@ class LmdbState implements State {
       void this.#facts.put(keyOf(name), { value });
       return value;
     });
+  }
+
+  async landingFiles(): Promise<readonly LandingFile[]> {
+    return this.#read(() => this.#landing.list());
+  }
+
+  putLandingFile(file: LandingFile, plan?: LandingPlan): Promise<void> {
+    return this.#write(() => this.#landing.put(file, plan));
+  }
+
+  async landingPlan(id: string): Promise<LandingPlan | undefined> {
+    return this.#read(() => this.#landing.plan(id));
+  }
+
+  removeLandingFiles(ids: readonly string[]): Promise<void> {
+    return this.#write(() => this.#landing.remove(ids));
   }
 
   async sweep(nowMs: number): Promise<number> {

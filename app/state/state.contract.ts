@@ -2,6 +2,7 @@
  * What every state store promises, as tests: `describeState` runs on each implementation (state.contract.test.ts).
  */
 import assert from 'node:assert/strict';
+import type { LandingFile, LandingPlan } from './landing-file.ts';
 import type { ApiKey, IdempotencyScope, IdempotentAnswer, State } from './state.ts';
 
 export interface StateHarness {
@@ -96,6 +97,61 @@ export function describeState(name: string, makeHarness: () => Promise<StateHarn
           assert.equal(await state.fact('turn'), turn);
         }
         await other.close();
+      });
+    });
+
+    describe('landing files', () => {
+      const counts = { read: 0, stored: 0, duplicate: 0, quarantined: 0, rejected: 0 };
+      const makeFile = (given: Partial<LandingFile> = {}): LandingFile => ({
+        id: 'f1',
+        path: 'trips/a.csv',
+        dataset: 'trips',
+        bytes: 10,
+        state: 'waiting',
+        seenAtMs: NOW_MS,
+        changedAtMs: NOW_MS,
+        counts,
+        attempts: 0,
+        ...given,
+      });
+      const PLAN: LandingPlan = {
+        fileId: 'a'.repeat(64),
+        records: 2,
+        columns: ['region'],
+        ranges: [{ start: 7, end: 20, firstIndex: 0, records: 2, crc32: 4_294_967_295 }],
+      };
+
+      it('are listed first seen first, as another process put them last, also after a restart', async () => {
+        const other = await harness.open();
+        await other.putLandingFile(makeFile({ id: 'f2', seenAtMs: NOW_MS + 1 }));
+        await other.putLandingFile(makeFile());
+        await other.putLandingFile(makeFile({ state: 'storing', takenAtMs: NOW_MS }));
+        await other.close();
+        const expected = [
+          makeFile({ state: 'storing', takenAtMs: NOW_MS }),
+          makeFile({ id: 'f2', seenAtMs: NOW_MS + 1 }),
+        ];
+        assert.deepEqual(await state.landingFiles(), expected);
+        await restart();
+        assert.deepEqual(await state.landingFiles(), expected);
+        await state.removeLandingFiles(['f1', 'unknown']);
+        assert.deepEqual(
+          (await state.landingFiles()).map(({ id }) => id),
+          ['f2'],
+        );
+      });
+
+      it('keep their plan until they come to their end', async () => {
+        await state.putLandingFile(makeFile({ state: 'checking' }), PLAN);
+        await state.putLandingFile(makeFile({ state: 'storing' }));
+        await restart();
+        assert.deepEqual(await state.landingPlan('f1'), PLAN);
+        assert.equal(await state.landingPlan('f2'), undefined);
+        for (const end of ['done', 'skipped', 'refused', 'gone'] as const) {
+          await state.putLandingFile(makeFile({ state: 'storing' }), PLAN);
+          await state.putLandingFile(makeFile({ state: end }));
+          assert.equal(await state.landingPlan('f1'), undefined, end);
+        }
       });
     });
 

@@ -5,6 +5,8 @@
  * same store while the service runs; a read sees their writes at once.
  */
 
+import type { LandingFile, LandingPlan } from './landing-file.ts';
+
 export type Scope = 'read' | 'write' | 'quarantine' | 'load' | 'admin';
 
 export interface ApiKey {
@@ -80,6 +82,13 @@ export interface State {
   setFact(name: string, value: unknown): Promise<void>;
   /** Reads, judges and writes as one: no other writer, of any process, comes in between. Returns what was written. */
   changeFact<T>(name: string, change: (before: unknown) => T): Promise<T>;
+
+  /** Files of the landing folder, first seen first. */
+  landingFiles(): Promise<readonly LandingFile[]>;
+  /** Keeps what is known of a file now; with a plan, that too. The plan of a file that came to its end is forgotten. */
+  putLandingFile(file: LandingFile, plan?: LandingPlan): Promise<void>;
+  landingPlan(id: string): Promise<LandingPlan | undefined>;
+  removeLandingFiles(ids: readonly string[]): Promise<void>;
 
   /** Deletes what expired (idempotency answers, tickets). Returns how many. */
   sweep(nowMs: number): Promise<number>;
