@@ -70,6 +70,7 @@ function watchWarehouse(warehouse: Warehouse, { dependency, onScrape, reads }: W
     store: (messages) => watch('store', () => warehouse.store(messages)),
     ledgerHolds: (messageIds) => watch('ledger', () => warehouse.ledgerHolds(messageIds)),
     seal: (messages) => watch('seal', () => warehouse.seal(messages)),
+    compact: () => watch('compact', () => warehouse.compact()),
     aggregate: (query, budget) => read('aggregate', () => warehouse.aggregate(query, budget)),
     records: (query, budget) => read('records', () => warehouse.records(query, budget)),
     quarantine: (page) => watch('quarantine', () => warehouse.quarantine(page)),

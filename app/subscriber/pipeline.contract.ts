@@ -92,10 +92,11 @@ export class Pipeline {
   }
 
   /** Gives a sealer to `use`, and stops it after. */
-  async sealing(use: (sealer: Sealer) => Promise<void>): Promise<void> {
+  async sealing(use: (sealer: Sealer) => Promise<void>, intervalMs = CONFIG.SEAL_INTERVAL_MS): Promise<void> {
     const { bus, warehouse } = this;
+    const config = { ...CONFIG, SEAL_INTERVAL_MS: intervalMs };
     const books = { contracts: CONTRACTS, validators: VALIDATORS };
-    const sealer = startSealer({ config: CONFIG, bus, warehouse, telemetry: this.telemetry, now: Date.now, ...books });
+    const sealer = startSealer({ config, bus, warehouse, telemetry: this.telemetry, now: Date.now, ...books });
     try {
       await use(sealer);
     } finally {

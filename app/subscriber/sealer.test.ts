@@ -105,6 +105,34 @@ describe('the sealer', () => {
     assert.equal(waiting(), 0);
   });
 
+  it('puts small sealed files together after a seal on its interval, and ends no stop in the middle of it', async () => {
+    const compact = pipeline.warehouse.compact.bind(pipeline.warehouse);
+    const begun = Promise.withResolvers<void>();
+    const order: string[] = [];
+    pipeline.warehouse.compact = async () => {
+      order.push(`begun with ${waiting()} waiting`);
+      begun.resolve();
+      const done = await compact();
+      order.push('ended');
+      return done;
+    };
+    await pipeline.sealing(() => begun.promise, 50);
+    assert.deepEqual(order, ['begun with 0 waiting', 'ended']);
+  });
+
+  it('is told when files cannot be put together, and goes on sealing', async () => {
+    const told = Promise.withResolvers<void>();
+    pipeline.warehouse.compact = () => Promise.reject(new Error('damaged'));
+    pipeline.telemetry.compactionFailed = () => told.resolve();
+    await pipeline.sealing(async (sealer) => {
+      await told.promise;
+      await pipeline.bus.publish([orders('z')]);
+      await pipeline.consume(2);
+      await sealer.sealAll();
+      assert.equal(waiting(), 0);
+    }, 50);
+  });
+
   it('has given bronze all that the bus forgot: a lost warehouse comes back whole', async () => {
     await pipeline.sealing((sealer) => sealer.sealAll());
     await pipeline.bus.publish([orders('d')]);

@@ -2,7 +2,8 @@
  * Moves stored messages from the bus into sealed bronze files, and only then lets the bus forget them.
  *
  * Until its file is sealed a message is on the bus, so at any moment bronze and bus together hold everything that was
- * ever accepted. Sealing runs on an interval, when enough bytes wait, and once at stop.
+ * ever accepted. Sealing runs on an interval, when enough bytes wait, and once at stop. After a seal on the interval,
+ * with nothing else to do, small sealed files are put together, some at a time.
  */
 import type { Bus, SettledMessage } from '../bus/bus.ts';
 import type { Config } from '../config.ts';
@@ -50,6 +51,14 @@ export function startSealer(parts: SealerParts): Sealer {
     return pass;
   };
   const sealOrReport = (): Promise<void> => seal().catch((error: unknown) => parts.telemetry.sealFailed({ error }));
+  /** In the same row: a stop waits for the one under way, which is bounded, and begins no other. */
+  const compact = (): Promise<void> => {
+    sealing = sealing
+      .then(async () => void (stopping || (await parts.warehouse.compact())))
+      .catch((error: unknown) => parts.telemetry.compactionFailed({ error }));
+    return sealing;
+  };
+  let stopping = false;
   let busy = false;
   const timer = setInterval(
     () => {
@@ -58,9 +67,11 @@ export function startSealer(parts: SealerParts): Sealer {
         parts.now() - lastSealAtMs >= parts.config.SEAL_INTERVAL_MS || waiting.bytes >= parts.config.SEAL_BYTES_MAX;
       if (busy || !due) return;
       busy = true;
-      void sealOrReport().finally(() => {
-        busy = false;
-      });
+      void sealOrReport()
+        .then(compact)
+        .finally(() => {
+          busy = false;
+        });
     },
     Math.min(LOOK_MS, parts.config.SEAL_INTERVAL_MS),
   );
@@ -69,6 +80,7 @@ export function startSealer(parts: SealerParts): Sealer {
     sealAll: seal,
     stop: () => {
       clearInterval(timer);
+      stopping = true;
       return sealOrReport();
     },
   };

@@ -1,43 +1,24 @@
 /**
  * Bronze: the truth that everything else can be rebuilt from.
  *
- * A file is complete or absent: it is written under a temporary name, fsynced, renamed to the hash of its content, and
- * its folder fsynced. It is never changed after. A file that the database does not know is one whose messages may be
- * missing there, so registration comes after the messages' own commits, always.
+ * A file that the database does not know is one whose messages may be missing there, so registration comes after the
+ * messages' own commits, always.
  *
  * Layout: `<dataset>/<day of receipt>/<sha256>.parquet`, `_audit/<sha256>.parquet`, `_tombstones/<sha256>.parquet`.
+ * Files may be rewritten into others (bronze-rewrite.ts).
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { AppError } from '../errors.ts';
+import { type BronzeFile, type BronzeKind, draftFile, placeFile, type SealedFile } from './bronze-file.ts';
 import { type DuckdbSession, literal, type Sql } from './duckdb-session.ts';
 import type { SealableMessage } from './warehouse.ts';
 import { readBodiesAsText, readRejects, withWorkFile } from './work-file.ts';
 
 const AUDIT_FOLDER = '_audit';
 const TOMBSTONE_FOLDER = '_tombstones';
-
-export type BronzeKind = 'rows' | 'audit' | 'tombstones';
-
-export interface BronzeFile {
-  readonly hash: string;
-  readonly kind: BronzeKind;
-  /** Dataset of a rows file, else ''. */
-  readonly dataset: string;
-  /** Absolute. */
-  readonly path: string;
-}
-
-export interface SealedFile extends BronzeFile {
-  readonly messages: number;
-  readonly rows: number;
-  readonly bytes: number;
-  readonly firstSettleOrder: number;
-  readonly lastSettleOrder: number;
-  readonly lastOrdinal: number;
-}
+/** How a rows file lies: in the order in which its messages were decided about. */
+export const ROWS_ORDER = '"commit" NULLS LAST, position, kind, "index"';
 
 export interface BronzeOptions {
   readonly dir: string;
@@ -117,7 +98,7 @@ export class Bronze {
       const files: SealedFile[] = [];
       for (const { dataset, day, messages: count, first, last } of days) {
         const select = `SELECT * EXCLUDE (dataset) FROM sealing WHERE dataset = ${literal(String(dataset))} AND received_at::DATE = ${literal(String(day))}
-          ORDER BY "commit" NULLS LAST, position, kind, "index"`;
+          ORDER BY ${ROWS_ORDER}`;
         const placed = await this.#place(sql, { select, folder: join(String(dataset), String(day)) });
         files.push({
           ...placed,
@@ -138,18 +119,10 @@ export class Bronze {
     sql: Sql,
     { select, folder }: { readonly select: string; readonly folder: string },
   ): Promise<Pick<SealedFile, 'hash' | 'path' | 'bytes' | 'rows'>> {
-    const temporary = join(this.#options.workDir, `${randomUUID()}.parquet`);
-    await sql.run(`COPY (${select}) TO ${literal(temporary)} (FORMAT parquet, COMPRESSION zstd)`);
-    const [counted] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM read_parquet(${literal(temporary)})`);
-    this.#options.faultPoint?.('while-sealing');
-    await syncFile(temporary);
-    const hash = await hashOf(temporary);
-    const { size } = await stat(temporary);
-    const path = join(this.#options.dir, folder, `${hash}.parquet`);
-    await makeFolder(dirname(path), this.#options.dir);
-    await rename(temporary, path);
-    await syncFile(dirname(path));
-    return { hash, path, bytes: size, rows: Number(counted?.rows) };
+    const { dir, workDir, faultPoint } = this.#options;
+    const draft = await draftFile({ sql, select, workDir, written: () => faultPoint?.('while-sealing') });
+    const path = await placeFile(draft, { root: dir, folder });
+    return { hash: draft.hash, path, bytes: draft.bytes, rows: draft.rows };
   }
 }
 
@@ -188,29 +161,6 @@ function sealedRows(read: string): string {
       FROM (SELECT ${own}, unnest(rejects) AS j FROM messages))
     SELECT parts.*, ledger."commit" AS "commit", ledger.position AS position
     FROM parts LEFT JOIN custody.ledger ledger ON ledger.message_id = parts.message_id`;
-}
-
-export async function hashOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
-}
-
-/** Of a folder: makes the names in it durable. */
-export async function syncFile(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** A new folder's name is durable only when its parent is synced. */
-async function makeFolder(path: string, root: string): Promise<void> {
-  const made = await mkdir(path, { recursive: true });
-  if (made === undefined) return;
-  for (let folder = dirname(path); folder.length >= root.length; folder = dirname(folder)) await syncFile(folder);
 }
 
 export async function registeredHashes(sql: Sql): Promise<ReadonlySet<string>> {

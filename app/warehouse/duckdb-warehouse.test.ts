@@ -5,6 +5,7 @@ import { copyFile, cp, mkdtemp, open as openFile, readdir, rm, stat, truncate, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
+import { COMPACTION_FILES_MAX } from './bronze-compaction.ts';
 import { takeProof, type Proof } from './duckdb-proof.ts';
 import { DuckdbSession, openInstance } from './duckdb-session.ts';
 import { DATABASE_FILE, openDuckdbWarehouse } from './duckdb-warehouse.ts';
@@ -288,6 +289,109 @@ describe('the embedded warehouse', () => {
         /\/[0-9a-f]{64}\.parquet$/,
       );
       assert.deepEqual(await readdir(join(dir, 'work')), []);
+    });
+  });
+
+  describe('files put together', () => {
+    class Death extends Error {}
+    const dieAt = (place: string) => ({
+      faultPoint: (name: string): void => {
+        if (name === place) throw new Death(place);
+      },
+    });
+    const rowsFiles = () => bronzeFiles(join(dir, 'bronze', 'orders'));
+    const auditFiles = () => bronzeFiles(join(dir, 'bronze', '_audit'));
+    const notes = () => bronzeFiles(join(dir, 'bronze', '_rewrites')).catch(() => []);
+
+    /** As many seals of one day as make their files too many; rejects, conflicts, and a message in two of the files. */
+    async function sealOften(warehouse: EmbeddedWarehouse): Promise<void> {
+      const twice = message({ rows: [order('twice')], late: true });
+      for (let at = 0; at <= COMPACTION_FILES_MAX; at += 1) {
+        const messages = [message({ rows: [order(`${at}`), order('same', { units: at % 2 })], rejects: [{}] })];
+        if (at === 3 || at === 9) messages.push(twice);
+        await warehouse.store(messages);
+        await warehouse.seal(sealable(messages, 1 + 2 * at));
+      }
+    }
+    const rebuilt = async (): Promise<Proof> => {
+      await rm(join(dir, DATABASE_FILE));
+      await close(await open());
+      return proofOf();
+    };
+
+    it('are one, hold each message once, and rebuild to equal rows, states and sums', async () => {
+      const warehouse = await open();
+      await sealOften(warehouse);
+      const { generation } = warehouse.version('orders', {});
+      assert.equal((await rowsFiles()).length, COMPACTION_FILES_MAX + 1);
+      const compacted = [await warehouse.compact(), await warehouse.compact(), await warehouse.compact()];
+      assert.deepEqual(
+        compacted.map(({ files }) => files),
+        [COMPACTION_FILES_MAX + 1, COMPACTION_FILES_MAX + 1, 0],
+      );
+      assert.deepEqual([(await rowsFiles()).length, (await auditFiles()).length, (await notes()).length], [1, 1, 0]);
+      const [entry] = await warehouse.audit({ limit: 1, step: 'compact', dataset: 'orders' });
+      // Rows and rejects of the 17, and the one row that was there twice.
+      assert.deepEqual([entry?.read, entry?.stored], [3 * 17 + 2, 3 * 17 + 1]);
+      await warehouse.seal([]);
+      const audit = await warehouse.audit({ limit: 1_000 });
+      await close(warehouse);
+      const before = await proofOf();
+      assert.equal(before['orders']?.stored, 19);
+      const reopened = await open();
+      assert.equal(reopened.version('orders', {}).generation, generation);
+      await close(reopened);
+      assert.deepEqual(progress, []);
+      assert.deepEqual(await rebuilt(), before);
+      assert.deepEqual((await (await open()).audit({ limit: 1_000 })).slice(1), audit);
+    });
+
+    for (const place of [
+      'rewrite-drafted',
+      'rewrite-noted',
+      'rewrite-switched',
+      'rewrite-recorded',
+      'rewrite-removed',
+    ]) {
+      it(`are whole and nothing is there twice when the process dies at ${place}, with the database and without`, async () => {
+        const dying = await open(dieAt(place));
+        await sealOften(dying);
+        await assert.rejects(dying.compact(), Death);
+        const lost = await mkdtemp(join(tmpdir(), 'vigia-warehouse-'));
+        await cp(dir, lost, { recursive: true });
+        await close(dying);
+        const before = await proofOf();
+        const warehouse = await open();
+        assert.deepEqual(await notes(), []);
+        assert.equal((await rowsFiles()).length, ['rewrite-drafted', 'rewrite-noted'].includes(place) ? 17 : 1);
+        // The audit's files are many too, and may come first.
+        for (let turn = 0; turn < 2; turn += 1) await warehouse.compact();
+        assert.equal((await rowsFiles()).length, 1);
+        await close(warehouse);
+        assert.deepEqual(await proofOf(), before);
+        assert.deepEqual(await rebuilt(), before);
+        await rm(dir, { recursive: true });
+        dir = lost;
+        for (const name of await files()) await rm(join(dir, name));
+        await close(await open());
+        assert.deepEqual(await proofOf(), before);
+        assert.deepEqual(await notes(), []);
+      });
+    }
+
+    it('are made of no damaged file: it stays as it is beside the others', async () => {
+      const warehouse = await open();
+      await sealOften(warehouse);
+      const paths = await rowsFiles();
+      await flip(paths[5] ?? '', 40);
+      await assert.rejects(warehouse.compact(), /its content has the hash/);
+      assert.deepEqual(await rowsFiles(), paths);
+      assert.equal(
+        (await warehouse.compact()).files,
+        COMPACTION_FILES_MAX + 1,
+        'the audit is put together all the same',
+      );
+      assert.equal((await warehouse.compact()).files, 0, 'and the damaged one is not read again and again');
     });
   });
 

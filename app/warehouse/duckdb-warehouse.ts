@@ -7,7 +7,9 @@
 import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { DuckDBInstance } from '@duckdb/node-api';
-import { Bronze, syncFile } from './bronze.ts';
+import { Bronze } from './bronze.ts';
+import { syncFile } from './bronze-file.ts';
+import { Custody } from './custody.ts';
 import { DuckdbReaders } from './duckdb-readers.ts';
 import { prepareSchema, silverTable } from './duckdb-schema.ts';
 import { DuckdbSession, openInstance, type Sql } from './duckdb-session.ts';
@@ -101,6 +103,9 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
   if (unclean) store.raiseCommits(known.last.commitNumber + COMMITS_SKIPPED);
   const bronze = new Bronze({ dir: places.bronze, workDir: places.work, faultPoint });
   const readers = new DuckdbReaders({ instance, connections: options.readers, queueMax: options.readQueueMax });
+  const sealer = session();
+  const { datasets } = known;
+  const custody = new Custody({ options, places, writer, sealer, store, bronze, partitions, datasets });
   const warehouse = new EmbeddedWarehouse({
     options,
     places,
@@ -108,15 +113,15 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
     writer,
     books: session(),
     probe: session(),
-    sealer: session(),
+    sealer,
     readers,
     store,
-    bronze,
+    custody,
     partitions,
-    datasets: known.datasets,
+    datasets,
     broken,
   });
-  await warehouse.replay();
+  await custody.replay();
   return warehouse;
 }
 

@@ -10,7 +10,7 @@ import { statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { Contract } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
-import { type Bronze, registerFiles } from './bronze.ts';
+import type { Custody } from './custody.ts';
 import { auditPage, auditRow, insertAudit, quarantinePage } from './duckdb-audit.ts';
 import {
   type Accounting,
@@ -24,10 +24,9 @@ import type { DuckdbReaders } from './duckdb-readers.ts';
 import { readAggregate, readRecords } from './duckdb-reads.ts';
 import { type DuckdbSession, isBroken, type Sql } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
-import { applyTombstones, sampleTombstones } from './erasure.ts';
 import type { Partitions, TimeRange } from './partitions.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
-import { type RecoveryProgress, replayBronze } from './recovery.ts';
+import type { RecoveryProgress } from './recovery.ts';
 import type {
   AggregateResult,
   AuditEntry,
@@ -86,7 +85,7 @@ export interface WarehouseParts {
   readonly sealer: DuckdbSession;
   readonly readers: DuckdbReaders;
   readonly store: DuckdbStore;
-  readonly bronze: Bronze;
+  readonly custody: Custody;
   readonly partitions: Partitions;
   /** Every dataset with a silver table, also those whose contract is gone. */
   readonly datasets: readonly string[];
@@ -109,44 +108,12 @@ export class EmbeddedWarehouse implements Warehouse {
     return this.#parts.books.exclusive((sql) => heldIds(sql, messageIds));
   }
 
-  async seal(
-    messages: readonly SealableMessage[],
-  ): Promise<{ readonly files: number; readonly rows: number; readonly bytes: number }> {
-    const { bronze, sealer, writer, options } = this.#parts;
-    const startedAt = new Date(options.now()).toISOString();
-    const files = await bronze.seal(sealer, messages);
-    await writer.exclusive((sql) =>
-      sql.transaction(async () => {
-        await registerFiles(sql, files);
-        for (const file of files) {
-          await this.#insertAudit(sql, {
-            step: 'seal',
-            actor: 'system',
-            dataset: file.dataset,
-            source: 'bus',
-            target: file.hash,
-            startedAt,
-            read: file.rows,
-            stored: file.rows,
-          });
-        }
-      }),
-    );
-    await this.#sealAudit();
-    const sum = (pick: (file: (typeof files)[number]) => number): number =>
-      files.reduce((total, file) => total + pick(file), 0);
-    return { files: files.length, rows: sum((file) => file.rows), bytes: sum((file) => file.bytes) };
+  seal(messages: readonly SealableMessage[]): ReturnType<Warehouse['seal']> {
+    return this.#parts.custody.seal(messages);
   }
 
-  /** Last, and told by no entry of its own: after a seal no entry is left that only the database holds. */
-  async #sealAudit(): Promise<void> {
-    const { bronze, sealer, writer } = this.#parts;
-    const sealedTo = await writer.exclusive(async (sql) => {
-      const [row] = await sql.rows('SELECT coalesce(max(last_ordinal), 0)::DOUBLE AS last FROM custody.bronze_files');
-      return Number(row?.last);
-    });
-    const audit = await bronze.sealAudit(sealer, sealedTo);
-    if (audit !== undefined) await writer.exclusive((sql) => registerFiles(sql, [audit]));
+  compact(): ReturnType<Warehouse['compact']> {
+    return this.#parts.custody.compact();
   }
 
   version(dataset: string, range: TimeRange): PartitionsVersion {
@@ -228,41 +195,8 @@ export class EmbeddedWarehouse implements Warehouse {
     );
   }
 
-  async removeSamples(): Promise<number> {
-    const { writer, bronze, store, datasets, partitions, options } = this.#parts;
-    return writer.exclusive(async (sql) => {
-      const startedAt = new Date(options.now()).toISOString();
-      const commit = store.nextCommit();
-      const tombstones = await bronze.sealTombstones(
-        sql,
-        sampleTombstones({ datasets, commitNumber: commit.commitNumber }),
-      );
-      const generation = newId();
-      const removed = await sql.transaction(async () => {
-        const rows = await applyTombstones(sql, { path: tombstones.path, datasets });
-        await registerFiles(sql, [tombstones]);
-        await sql.run('INSERT INTO custody.commits VALUES ($1, $2)', [
-          BigInt(commit.commitNumber),
-          BigInt(commit.committedAtMs),
-        ]);
-        await sql.run("UPDATE custody.facts SET value = $1 WHERE name = 'generation'", [generation]);
-        await this.#insertAudit(sql, {
-          step: 'samples.remove',
-          actor: 'system',
-          dataset: '',
-          source: 'silver',
-          target: tombstones.hash,
-          startedAt,
-          read: rows,
-          stored: 0,
-        });
-        return rows;
-      });
-      store.committed(commit);
-      partitions.startGeneration(generation);
-      for (const dataset of datasets) partitions.touch({ dataset, days: partitions.days(dataset), commit });
-      return removed;
-    });
+  removeSamples(): Promise<number> {
+    return this.#parts.custody.removeSamples();
   }
 
   async check(timeoutMs: number): Promise<void> {
@@ -286,14 +220,8 @@ export class EmbeddedWarehouse implements Warehouse {
     }
   }
 
-  /** Ends every cursor handed out so far: rows that were read under one commit come again under another. */
-  async newGeneration(): Promise<void> {
-    const { writer, partitions } = this.#parts;
-    const generation = newId();
-    await writer.exclusive((sql) =>
-      sql.run("UPDATE custody.facts SET value = $1 WHERE name = 'generation'", [generation]),
-    );
-    partitions.startGeneration(generation);
+  newGeneration(): Promise<void> {
+    return this.#parts.custody.newGeneration();
   }
 
   /** What the WAL holds that the file does not yet. */
@@ -312,41 +240,6 @@ export class EmbeddedWarehouse implements Warehouse {
     for (const session of [sealer, probe, books, writer]) await session.close();
     instance.closeSync();
     if (!broken.found) await rm(places.mark, { force: true });
-  }
-
-  /** Stores what bronze holds and the database does not. Called once, by open. */
-  async replay(): Promise<void> {
-    const { bronze, store, writer, sealer, datasets, options, places } = this.#parts;
-    const startedAtMs = options.now();
-    const startedAt = new Date(startedAtMs).toISOString();
-    const replayed = await replayBronze({
-      bronze,
-      store,
-      contracts: options.contracts,
-      datasets,
-      writer,
-      reader: sealer,
-      onProgress: options.onProgress ?? (() => {}),
-      workDir: places.work,
-    });
-    if (replayed.files === 0) return;
-    const { rows } = replayed;
-    await writer.exclusive(async (sql) => {
-      await this.#insertAudit(sql, {
-        step: 'rebuild',
-        actor: 'system',
-        dataset: '',
-        source: 'bronze',
-        target: 'silver',
-        startedAt,
-        read: rows,
-        stored: rows,
-      });
-      await sql.run('CHECKPOINT');
-    });
-    // Rows come back under other commit numbers than those that cursors know.
-    if (replayed.messages + replayed.erased > 0) await this.newGeneration();
-    options.onProgress?.({ kind: 'replayed', ...replayed, durationMs: options.now() - startedAtMs });
   }
 
   #book<T>(read: (sql: Sql) => Promise<T>): Promise<T> {
@@ -378,25 +271,6 @@ export class EmbeddedWarehouse implements Warehouse {
     if (broken.found) return;
     broken.found = true;
     options.onBroken(error);
-  }
-
-  async #insertAudit(
-    sql: Sql,
-    entry: Pick<AuditEntry, 'step' | 'actor' | 'dataset' | 'source' | 'target' | 'startedAt' | 'read' | 'stored'>,
-  ): Promise<void> {
-    const { store, options } = this.#parts;
-    const at = new Date(options.now()).toISOString();
-    await insertAudit(sql, [
-      auditRow(store.nextOrdinals(1), {
-        ...entry,
-        id: newId(),
-        at,
-        endedAt: at,
-        rejected: 0,
-        outcome: 'ok',
-        error: '',
-      }),
-    ]);
   }
 }
 

@@ -10,8 +10,9 @@ import { access, rename, stat } from 'node:fs/promises';
 import type { DuckDBInstance } from '@duckdb/node-api';
 import type { EnvelopeReject, EnvelopeRow } from '../bus/envelope.ts';
 import type { Contract } from '../datasets/contract.ts';
-import { type BronzeFile, type Bronze, hashOf, registeredHashes, registerFiles } from './bronze.ts';
-import { type DuckdbSession, kindOf, literal, type Sql, type SqlRow, StartError } from './duckdb-session.ts';
+import { registeredHashes, registerFiles } from './bronze.ts';
+import { type BronzeFile, factsOf, requireIntact } from './bronze-file.ts';
+import { type DuckdbSession, kindOf, literal, type Sql, type SqlRow } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
 import { applyTombstones } from './erasure.ts';
 import type { StorableMessage } from './warehouse.ts';
@@ -40,9 +41,6 @@ export type RecoveryProgress =
     }
   /** No contract has this name any more: its files stay as they are. */
   | { readonly kind: 'skipped'; readonly dataset: string; readonly files: number };
-
-/** Bronze itself is damaged. Nothing is guessed: a person restores the file from a backup. */
-class BronzeError extends StartError {}
 
 export interface OpenedFile {
   readonly instance: DuckDBInstance;
@@ -110,7 +108,8 @@ async function readToTheEnd(instance: DuckDBInstance): Promise<void> {
 }
 
 export interface ReplayOptions {
-  readonly bronze: Bronze;
+  /** Every file of bronze. */
+  readonly files: readonly BronzeFile[];
   readonly store: DuckdbStore;
   readonly contracts: ReadonlyMap<string, Contract>;
   /** Every dataset with a silver table. */
@@ -118,7 +117,6 @@ export interface ReplayOptions {
   readonly writer: DuckdbSession;
   readonly reader: DuckdbSession;
   readonly onProgress: (progress: RecoveryProgress) => void;
-  readonly workDir: string;
 }
 
 export interface Replayed {
@@ -130,8 +128,7 @@ export interface Replayed {
 
 /** Stores what unregistered bronze files hold, and registers them. Throws BronzeError. */
 export async function replayBronze(options: ReplayOptions): Promise<Replayed> {
-  const { bronze, writer } = options;
-  const files = await bronze.files();
+  const { files, writer } = options;
   const registered = await writer.exclusive(registeredHashes);
   const pending = files.filter(({ hash }) => !registered.has(hash));
   const replay = new Replay(options, pending.length);
@@ -145,14 +142,6 @@ export async function replayBronze(options: ReplayOptions): Promise<Replayed> {
   );
   await replay.register(pending.filter(({ kind }) => kind === 'tombstones'));
   return replay.totals;
-}
-
-async function requireIntact({ path, hash }: BronzeFile): Promise<void> {
-  const found = await hashOf(path);
-  if (found === hash) return;
-  throw new BronzeError(
-    `${path}: its content has the hash ${found}. The file is damaged: restore it from a backup, or move it away and lose the rows in it.`,
-  );
 }
 
 class Replay {
@@ -337,30 +326,5 @@ function messageOf(row: SqlRow): { readonly commit: number; readonly message: St
   return {
     commit: typeof row.commit === 'number' ? row.commit : Number.POSITIVE_INFINITY,
     message: { envelope: { ...header, rows, rejects }, data, sequence: Number(row.sequence), late: row.late === true },
-  };
-}
-
-interface FileFacts {
-  readonly messages: number;
-  readonly rows: number;
-  readonly bytes: number;
-  readonly firstSettleOrder: number;
-  readonly lastSettleOrder: number;
-  readonly lastOrdinal: number;
-}
-
-async function factsOf(sql: Sql, { kind, path }: BronzeFile): Promise<FileFacts> {
-  const columns =
-    kind === 'rows'
-      ? 'count(DISTINCT message_id)::DOUBLE AS messages, min(settle_order)::DOUBLE AS first, max(settle_order)::DOUBLE AS last, 0 AS ordinal'
-      : `0 AS messages, 0 AS first, 0 AS last, ${kind === 'audit' ? 'max(ordinal)::DOUBLE' : '0'} AS ordinal`;
-  const [row] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows", ${columns} FROM read_parquet(${literal(path)})`);
-  return {
-    messages: Number(row?.messages),
-    rows: Number(row?.rows),
-    bytes: (await stat(path)).size,
-    firstSettleOrder: Number(row?.first),
-    lastSettleOrder: Number(row?.last),
-    lastOrdinal: Number(row?.ordinal),
   };
 }

@@ -99,7 +99,7 @@ export interface QuarantinedRow {
 export interface AuditEntry {
   readonly id: string;
   readonly at: string;
-  /** `store`, `seal`, `rebuild`, `replay`, `key.add`, `samples.remove` … */
+  /** `store`, `seal`, `compact`, `rebuild`, `replay`, `key.add`, `samples.remove` … */
   readonly step: string;
   readonly actor: string;
   readonly dataset: string;
@@ -164,6 +164,11 @@ export interface Warehouse {
   seal(
     messages: readonly SealableMessage[],
   ): Promise<{ readonly files: number; readonly rows: number; readonly bytes: number }>;
+  /**
+   * Puts small sealed files together, some at a time: nobody waits for it, and it need not ever be called. Answers how
+   * many were, and their bytes; 0 when there is nothing to do.
+   */
+  compact(): Promise<{ readonly files: number; readonly bytes: number }>;
 
   /** From memory, no query: for ETags. Event time bounds in ms, `from` inclusive, `to` exclusive. */
   version(dataset: string, range: { readonly fromMs?: number; readonly toMs?: number }): PartitionsVersion;
