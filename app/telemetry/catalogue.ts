@@ -298,7 +298,6 @@ export const LOG_EVENTS = {
   sealed: { event: 'bronze.sealed', level: 'debug', about: 'Messages were sealed into bronze files.', fields: ['messages', 'records', 'files', 'bytes', 'durationMs'] },
   sealFailed: { event: 'bronze.seal_failed', level: 'error', about: 'Sealing failed; the messages stay on the bus.', fields: ['messages', 'error'] },
   compactionFailed: { event: 'bronze.compaction_failed', level: 'warn', about: 'Small bronze files could not be put together; they stay as they are until the next start.', fields: ['error'] },
-  compactionFailed: { event: 'bronze.compaction_failed', level: 'warn', about: 'Small bronze files could not be put together; they stay as they are until the next start.', fields: ['error'] },
   warehouseBroken: { event: 'warehouse.broken', level: 'error', about: 'The database file cannot be trusted; it is set aside and rebuilt.', fields: ['file', 'error'] },
   warehouseRebuilding: { event: 'warehouse.rebuilding', level: 'info', about: 'Progress of a rebuild from bronze.', fields: ['files', 'filesDone', 'records'] },
   warehouseRebuilt: { event: 'warehouse.rebuilt', level: 'info', about: 'The warehouse was rebuilt from bronze.', fields: ['files', 'messages', 'records', 'durationMs'] },
