@@ -71,65 +71,67 @@ const aggregatesSchema = z.object({
   approximate: z.boolean().optional(),
 });
 
+const READ = { method: 'get', access: 'read', tag: 'Records' } as const;
+const MEDIA_TYPES = [JSON_TYPE, 'text/csv'];
+const READ_ERRORS = [
+  'DATASET_UNKNOWN',
+  'DATASET_FORBIDDEN',
+  'PARAMETER_UNKNOWN',
+  'PARAMETER_INVALID',
+  'NOT_ACCEPTABLE',
+  'OVERLOADED',
+  'WAREHOUSE_UNAVAILABLE',
+  'QUERY_TIMEOUT',
+  'QUERY_TOO_LARGE',
+] as const;
+
 export function readRoutes(parts: ReadRouteParts): readonly Route[] {
-  const both = {
-    method: 'get',
-    access: 'read',
-    tag: 'Records',
-  } as const;
-  const errors = [
-    'DATASET_UNKNOWN',
-    'DATASET_FORBIDDEN',
-    'PARAMETER_UNKNOWN',
-    'PARAMETER_INVALID',
-    'NOT_ACCEPTABLE',
-    'OVERLOADED',
-    'WAREHOUSE_UNAVAILABLE',
-    'QUERY_TIMEOUT',
-    'QUERY_TOO_LARGE',
-  ] as const;
-  const mediaTypes = [JSON_TYPE, 'text/csv'];
-  const asked = new AskedAggregates({ rowsMax: parts.config.READ_ROWS_MAX });
-  return [
-    {
-      ...both,
-      path: '/v1/datasets/:dataset/records',
-      summary: 'Read records',
-      description: 'Filters, time range, order and pages that never skip, repeat or add a row while rows arrive.',
-      query: recordsQuery,
-      answers: {
-        200: {
-          description: 'A page. CSV carries asOf, truncated and the cursors in `Vigia-` headers.',
-          schema: recordsSchema,
-          mediaTypes,
-        },
+  return [recordsRoute(parts), aggregatesRoute(parts)];
+}
+
+function recordsRoute(parts: ReadRouteParts): Route {
+  return {
+    ...READ,
+    path: '/v1/datasets/:dataset/records',
+    summary: 'Read records',
+    description: 'Filters, time range, order and pages that never skip, repeat or add a row while rows arrive.',
+    query: recordsQuery,
+    answers: {
+      200: {
+        description: 'A page. CSV carries asOf, truncated and the cursors in `Vigia-` headers.',
+        schema: recordsSchema,
+        mediaTypes: MEDIA_TYPES,
       },
-      errors: [...errors, 'CURSOR_INVALID', 'CURSOR_GONE'],
-      examples: [
-        {
-          summary: 'The most delayed flights from San Francisco',
-          path: '/v1/datasets/flights/records?where=origin:eq:SFO&order=-delay&limit=10',
-        },
-      ],
-      handle: (exchange) => getRecords(parts, exchange),
     },
-    {
-      ...both,
-      path: '/v1/datasets/:dataset/aggregates',
-      summary: 'Aggregate records',
-      description: 'Measures by dimensions and time buckets.',
-      query: aggregatesQuery,
-      answers: { 200: { description: 'The groups.', schema: aggregatesSchema, mediaTypes } },
-      errors: [...errors, 'PARAMETER_MISSING'],
-      examples: [
-        {
-          summary: 'Flights and their mean delay by airport',
-          path: '/v1/datasets/flights/aggregates?measure=count&measure=avg:delay&by=origin&order=-count&limit=10',
-        },
-      ],
-      handle: (exchange) => getAggregates({ ...parts, asked }, exchange),
-    },
-  ];
+    errors: [...READ_ERRORS, 'CURSOR_INVALID', 'CURSOR_GONE'],
+    examples: [
+      {
+        summary: 'The most delayed flights from San Francisco',
+        path: '/v1/datasets/flights/records?where=origin:eq:SFO&order=-delay&limit=10',
+      },
+    ],
+    handle: (exchange) => getRecords(parts, exchange),
+  };
+}
+
+function aggregatesRoute(parts: ReadRouteParts): Route {
+  const asked = new AskedAggregates({ rowsMax: parts.config.READ_ROWS_MAX });
+  return {
+    ...READ,
+    path: '/v1/datasets/:dataset/aggregates',
+    summary: 'Aggregate records',
+    description: 'Measures by dimensions and time buckets.',
+    query: aggregatesQuery,
+    answers: { 200: { description: 'The groups.', schema: aggregatesSchema, mediaTypes: MEDIA_TYPES } },
+    errors: [...READ_ERRORS, 'PARAMETER_MISSING'],
+    examples: [
+      {
+        summary: 'Flights and their mean delay by airport',
+        path: '/v1/datasets/flights/aggregates?measure=count&measure=avg:delay&by=origin&order=-count&limit=10',
+      },
+    ],
+    handle: (exchange) => getAggregates({ ...parts, asked }, exchange),
+  };
 }
 
 async function getRecords(parts: ReadRouteParts, exchange: Exchange): Promise<void> {
