@@ -98,7 +98,6 @@ export const DEPENDENCY_OPERATIONS = {
   state: {
     api_key: { span: false }, idempotency: { span: false }, ticket: { span: false }, fact: { span: false },
     landing: { span: true },
-    landing: { span: true },
     key_change: { span: true }, sweep: { span: true }, check: { span: false },
   },
   prometheus: { query: { span: true } },
