@@ -91,6 +91,9 @@ const ID_BYTES = 16;
 const randomPool = Buffer.allocUnsafeSlow(ID_BYTES * 256);
 let randomAt = randomPool.length;
 
+/** What a refused row of a few bytes becomes until it is answered: about 250 in its message, 100 in the answer, and its verdict. */
+const VERDICT_BYTES = 512;
+
 /** Reads the body to its end, judging row by row; throws AppError for what is wrong with the body as a whole. */
 export async function judgeBody(
   parts: IngestParts,
@@ -109,7 +112,9 @@ export async function judgeBody(
   try {
     const decoded = await decodeBody(request.source, { format, gzip, contract, limits, onBytes, hash }, (row) => {
       const verdict = take(row);
-      if (verdict !== undefined) verdicts.push({ index: row.index, ...verdict });
+      if (verdict === undefined) return;
+      held.take(VERDICT_BYTES);
+      verdicts.push({ index: row.index, ...verdict });
     });
     const accepted = decoded.rows - verdicts.length;
     return { writer, receivedAtMs, accepted, verdicts, bodyHash: decoded.bodyHash, release: () => held.release() };

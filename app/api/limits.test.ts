@@ -66,6 +66,15 @@ describe('the bytes of bodies in flight', () => {
     await assertHealthy(running);
   });
 
+  it('count what refused rows become, which is many times their bytes', async () => {
+    const verdicts = await running.send('flights', '1\n'.repeat(1_000), { headers: NDJSON });
+    assert.ok(verdicts.text.length > 40 * 2_000, String(verdicts.text.length));
+    assertProblem(verdicts, 'ALL_ROWS_REJECTED');
+    assertProblem(await running.send('flights', '1\n'.repeat(5_000), { headers: NDJSON }), 'BODY_BYTES_EXHAUSTED');
+    assert.equal((await running.send('flights', line(50, 900 * KIB), { headers: NDJSON })).status, 202);
+    await assertHealthy(running);
+  });
+
   it("count an operator's body too", async () => {
     const head = HEAD.replace('datasets/flights/records', 'dead-letters/replay').replace('x-ndjson', 'json');
     const body = '{"dryRun":true}'.padEnd(700 * KIB);
