@@ -6,11 +6,12 @@
  */
 import type { Contract } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
+import { CONFLICT_EXPECTED, classify, storedDays } from './classify.ts';
 import { insertLedger } from './duckdb-ledger.ts';
 import { columnExpressions, contractColumns, derivedColumns, silverTable } from './duckdb-schema.ts';
 import { isUnfit, kindOf, literal, quoted, type Sql } from './duckdb-session.ts';
 import type { Commit, Partitions } from './partitions.ts';
-import type { SeenIds, Suspects } from './seen-ids.ts';
+import type { SeenIds } from './seen-ids.ts';
 import type { StorableMessage } from './warehouse.ts';
 import { readBodiesAsText, readRejects, readRowsTyped, type WorkFile, withWorkFile } from './work-file.ts';
 
@@ -21,7 +22,7 @@ export interface Group {
 }
 
 /** What a batch did to one dataset. */
-export interface GroupResult {
+interface GroupResult {
   readonly days: readonly number[];
 }
 
@@ -80,7 +81,10 @@ async function storeFile(options: GroupOptions, file: WorkFile): Promise<GroupRe
   const stage = await stageRows(options, file);
   const table = silverTable(group.contract.name);
   const commitNumber = BigInt(commit.commitNumber);
-  const classified = stage.rows > 0 && (await classify(options, stage));
+  const { partitions, seen } = options;
+  const classified =
+    stage.rows > 0 &&
+    (await classify({ sql, contract: group.contract, partitions, seen, table: 'stage', days: stage.days }));
   let { days } = stage;
   if (classified) {
     await sql.run(`INSERT INTO ${table} SELECT ${stage.columns}, $1 FROM classified WHERE _verdict = 'stored'`, [
@@ -94,14 +98,6 @@ async function storeFile(options: GroupOptions, file: WorkFile): Promise<GroupRe
   if (group.messages.some(({ message }) => message.envelope.rejectCount > 0)) await quarantineRejects(options, file);
   await insertLedger(sql, { messages: group.messages, commitNumber: commit.commitNumber, classified });
   return { days };
-}
-
-/** A commit that adds nothing to a partition leaves its version as it is. */
-async function storedDays(sql: Sql): Promise<readonly number[]> {
-  const rows = await sql.rows(
-    "SELECT DISTINCT _event_date - DATE '1970-01-01' AS day FROM classified WHERE _verdict = 'stored'",
-  );
-  return rows.map(({ day }) => Number(day));
 }
 
 interface Stage {
@@ -144,78 +140,6 @@ async function stageRows({ sql, group }: GroupOptions, file: WorkFile): Promise<
     days: ((counted?.days ?? []) as readonly (string | number)[]).map(Number),
   };
 }
-
-/**
- * Makes the temporary table `classified`: `stage` with a verdict. False, and no table, when nothing can repeat.
- *
- * The first row with an id wins: the stored one, else the batch's first. The others are duplicates when every field of
- * the contract is equal, and conflicts otherwise.
- */
-async function classify({ sql, group, partitions, seen }: GroupOptions, stage: Stage): Promise<boolean> {
-  const { contract } = group;
-  const suspects = await seen.admit(sql, contract.name);
-  if (suspects.length === 0) return false;
-  const overlap = partitions.present(contract.name, stage.days);
-  const fields = contractColumns(contract).map(({ name }) => quoted(name));
-  const columns = ['_event_id', ...fields].join(', ');
-  const existing = await findExisting({ sql, contract, columns, overlap, suspects });
-  if (!existing && !(await repeats(sql))) return false;
-  const equal = fields.map((field) => `r.${field} IS NOT DISTINCT FROM w.${field}`).join(' AND ');
-  await sql.run(
-    `CREATE OR REPLACE TEMP TABLE classified AS
-     WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY _event_id ORDER BY _position, _index) AS _rank FROM stage),
-     winner AS (
-       SELECT DISTINCT ON (_event_id) true AS _old, ${columns} FROM existing
-       UNION ALL SELECT false, ${columns} FROM ranked WHERE _rank = 1 AND _event_id NOT IN (SELECT _event_id FROM existing))
-     SELECT r.*, CASE WHEN r._rank = 1 AND NOT w._old THEN 'stored' WHEN ${equal} THEN 'duplicate' ELSE 'conflict' END AS _verdict
-     FROM ranked r JOIN winner w ON w._event_id = r._event_id`,
-  );
-  return true;
-}
-
-/**
- * Makes the temporary table `existing`: stored rows with an id of the batch. False when there are none.
- *
- * Ids first, alone: reading one column of ten million rows takes two thirds of the time of reading all of them, and
- * almost always there is nothing to read.
- */
-async function findExisting(options: {
-  readonly suspects: Suspects;
-  readonly sql: Sql;
-  readonly contract: Contract;
-  readonly columns: string;
-  readonly overlap: readonly number[];
-}): Promise<boolean> {
-  const { sql, contract, columns, overlap, suspects } = options;
-  // A range, not a list: it is held against each row group's least and greatest date before any row is read.
-  const dates =
-    overlap.length === 0
-      ? 'false'
-      : `_event_date BETWEEN ${dateOf(Math.min(...overlap))} AND ${dateOf(Math.max(...overlap))}`;
-  const table = silverTable(contract.name);
-  const wanted = suspects === 'all' ? '' : "WHERE hash(_event_id) IN (SELECT unnest(string_split($1, ',')::UBIGINT[]))";
-  await sql.run(
-    `CREATE OR REPLACE TEMP TABLE found AS SELECT _event_id FROM ${table} WHERE ${dates} AND _event_id IN (SELECT _event_id FROM stage ${wanted})`,
-    suspects === 'all' ? [] : [suspects.join(',')],
-  );
-  const [counted] = await sql.rows('SELECT count(*)::DOUBLE AS ids FROM found');
-  const none = counted?.ids === 0;
-  await sql.run(
-    `CREATE OR REPLACE TEMP TABLE existing AS SELECT ${columns} FROM ${table} WHERE ${none ? 'false' : dates} AND _event_id IN (SELECT _event_id FROM found)`,
-  );
-  return !none;
-}
-
-async function repeats(sql: Sql): Promise<boolean> {
-  const [counted] = await sql.rows('SELECT count(*) = count(DISTINCT _event_id) AS single FROM stage');
-  return counted?.single !== true;
-}
-
-function dateOf(day: number): string {
-  return `DATE '1970-01-01' + ${day}`;
-}
-
-const CONFLICT_EXPECTED = 'the same content as the stored record with this key';
 
 /** The body is taken from the message again, because the staged columns are no longer the text that was sent. */
 async function quarantineConflicts({ sql, commit }: GroupOptions, file: WorkFile): Promise<void> {

@@ -9,7 +9,7 @@ import type { Contract } from '../datasets/contract.ts';
 import { auditRow, insertAudit } from './duckdb-audit.ts';
 import { HEX, heldMessages } from './duckdb-ledger.ts';
 import type { DuckdbSession, Sql, SqlRow } from './duckdb-session.ts';
-import { failed, type Group, type GroupResult, storeGroup } from './duckdb-stage.ts';
+import { failed, type Group, storeGroup } from './duckdb-stage.ts';
 import type { Commit, Partitions } from './partitions.ts';
 import type { SeenIds } from './seen-ids.ts';
 import type { OutcomeCounts, StorableMessage, StoreOutcome } from './warehouse.ts';
@@ -35,8 +35,12 @@ interface FillOptions {
   readonly startedAtMs: number;
 }
 
-interface Filled {
-  readonly results: readonly GroupResult[];
+/** Which days of which datasets a commit added to. */
+interface Touched {
+  readonly touched: readonly { readonly dataset: string; readonly days: readonly number[] }[];
+}
+
+interface Filled extends Touched {
   readonly ledger: readonly SqlRow[];
   readonly storedRows: StoredRows;
 }
@@ -110,43 +114,60 @@ export class DuckdbStore {
     }
     const commit = this.nextCommit();
     const groups = this.#groups(fresh);
+    const { ledger, storedRows } = await this.commitAs({
+      sql,
+      commit,
+      fill: async () => this.#fill({ sql, groups, commit, audit, startedAtMs }),
+    });
+    // An id that is in the batch twice is fresh once.
+    const left = new Set(fresh.map(({ envelope }) => envelope.messageId));
+    return {
+      ...commit,
+      datasets: outcomes({ replayed, ledger, fresh }),
+      storedRows: messages.map((one) => (left.delete(one.envelope.messageId) ? storedRows(one) : 0)),
+    };
+  }
+
+  /** One commit, on the writer that the caller holds: `fill` writes all of it but its number, inside the transaction. */
+  async commitAs<T extends Touched>(options: {
+    readonly sql: Sql;
+    /** The newest `nextCommit`. */
+    readonly commit: Commit;
+    readonly fill: () => Promise<T>;
+  }): Promise<T> {
+    const { sql, commit, fill } = options;
     try {
-      const { results, ledger, storedRows } = await sql.transaction(() =>
-        this.#fill({ sql, groups, commit, audit, startedAtMs }),
-      );
+      const filled = await sql.transaction(async () => {
+        const content = await fill();
+        await sql.run('INSERT INTO custody.commits VALUES ($1, $2)', [
+          BigInt(commit.commitNumber),
+          BigInt(commit.committedAtMs),
+        ]);
+        this.#options.faultPoint?.('before-commit');
+        this.#commit = Promise.withResolvers();
+        return content;
+      });
       this.#options.faultPoint?.('after-commit');
       this.#last = commit;
-      for (const [index, { contract }] of groups.entries()) {
-        this.#options.partitions.touch({ dataset: contract.name, days: results[index]?.days ?? [], commit });
-      }
-      // An id that is in the batch twice is fresh once.
-      const left = new Set(fresh.map(({ envelope }) => envelope.messageId));
-      return {
-        ...commit,
-        datasets: outcomes({ replayed, ledger, fresh }),
-        storedRows: messages.map((one) => (left.delete(one.envelope.messageId) ? storedRows(one) : 0)),
-      };
+      for (const { dataset, days } of filled.touched) this.#options.partitions.touch({ dataset, days, commit });
+      return filled;
     } finally {
       this.#commit?.resolve();
       this.#commit = undefined;
     }
   }
 
-  /** Everything of a commit but the commit itself. */
   async #fill(options: FillOptions): Promise<Filled> {
     const { sql, groups, commit, audit, startedAtMs } = options;
-    const results: GroupResult[] = [];
-    for (const group of groups) results.push(await storeGroup({ ...this.#options, sql, group, commit }));
+    const touched: Touched['touched'][number][] = [];
+    for (const group of groups) {
+      const { days } = await storeGroup({ ...this.#options, sql, group, commit });
+      touched.push({ dataset: group.contract.name, days });
+    }
     const ledger = await ledgerOf(sql, commit);
     const storedRows = await storedRowsOf({ sql, ledger, commit });
-    await sql.run('INSERT INTO custody.commits VALUES ($1, $2)', [
-      BigInt(commit.commitNumber),
-      BigInt(commit.committedAtMs),
-    ]);
     if (audit) await this.#audit({ sql, ledger, startedAtMs, commit });
-    this.#options.faultPoint?.('before-commit');
-    this.#commit = Promise.withResolvers();
-    return { results, ledger, storedRows };
+    return { touched, ledger, storedRows };
   }
 
   #groups(fresh: readonly StorableMessage[]): readonly Group[] {

@@ -32,12 +32,12 @@ export class SeenIds {
     }
   }
 
-  /** Takes in the ids of the table `stage` and answers which rows of it are not surely new, those repeated in it too. */
-  async admit(sql: Sql, dataset: string): Promise<Suspects> {
+  /** Takes in the ids of a table of staged rows and answers which rows of it are not surely new, those repeated in it too. */
+  async admit(sql: Sql, dataset: string, table: string): Promise<Suspects> {
     const known = this.#known.get(dataset);
     if (known === undefined || !known.usable) return 'all';
     const suspects: string[] = [];
-    await sql.eachPair(halves('stage'), (high, low) => {
+    await sql.eachPair(halves(table), (high, low) => {
       if (known.add(high, low)) suspects.push(String((BigInt(high) << 32n) | BigInt(low)));
     });
     return known.usable ? suspects : 'all';
