@@ -113,6 +113,7 @@ export const AREAS: readonly Area[] = [
     may: [
       '../main.ts',
       '../samples.ts',
+      '../{open-stores,data-format,backup,restore,doctor,equation,operator-tasks,custody-tasks,version}.ts',
       '../config.ts',
       '../errors.ts',
       '../bus/**',

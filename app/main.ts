@@ -2,29 +2,32 @@
  * The composition root: configuration → parts → api and subscriber → graceful stop.
  *
  * Start: lock the data folder, open state, bus and warehouse, square the bus with the ledger, load samples, listen.
- * Stop: end readiness, finish requests, drain the subscriber, seal, close the stores, flush telemetry. Every step of
- * the stop has a deadline, and together they end before STOP_TIMEOUT_MS.
+ * Stop: see `stop.ts`.
  */
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Api, createApi } from './api/api.ts';
 import type { Bus } from './bus/bus.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
-import { loadDatasets } from './datasets/registry.ts';
+import { type CustodyParts, custodyTasks } from './custody-tasks.ts';
+import { FormatError, type MigrationProgress, prepareFormat } from './data-format.ts';
+import { loadDatasets, type Registry } from './datasets/registry.ts';
 import { type Equation, takeEquation } from './equation.ts';
 import { type Observer, startObserver } from './observer.ts';
 import { faultPointOf, openStores } from './open-stores.ts';
-import packageJson from '../package.json' with { type: 'json' };
+import { watchTasks } from './operator-tasks.ts';
 import { compileValidator } from './record/validate.ts';
 import { ROW_CODES } from './record/verdict.ts';
 import { loadSamples, watchSampleRemoval } from './samples.ts';
 import { lockDataDir } from './state/lock.ts';
 import type { State } from './state/state.ts';
 import { type Sealer, startSealer } from './subscriber/sealer.ts';
+import { stopService } from './stop.ts';
 import { startSubscriber } from './subscriber/subscriber.ts';
 import { createTelemetry, type MetricsListener, type Telemetry } from './telemetry/telemetry.ts';
 import type { Warehouse } from './warehouse/warehouse.ts';
-import { type Stores, watchStores } from './watched-stores.ts';
+import { VERSION } from './version.ts';
+import { watchStores } from './watched-stores.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 64;
@@ -59,8 +62,43 @@ export async function openService(
   { now = Date.now, datasetsDirectory, onBroken = () => undefined }: Options = {},
 ): Promise<Service> {
   const registry = await loadDatasets(datasetsDirectory);
-  const telemetry = createTelemetry({
-    version: packageJson.version,
+  const telemetry = openTelemetry({ config, registry, now });
+  await telemetry.selfCheck();
+  const atFaultPoint = faultPointOf(config);
+  const { dataDir, lock } = await takeFolder({ config, telemetry, now, faultPoint: atFaultPoint });
+  const opened = await openStores({ config, registry, telemetry, dataDir, now, onBroken, faultPoint: atFaultPoint });
+  const stores = watchStores(opened, telemetry, config.READERS);
+  const { bus, warehouse, state } = stores;
+  const validators = new Map([...registry.contracts].map(([name, contract]) => [name, compileValidator(contract)]));
+  const equation = (): Promise<Equation> =>
+    takeEquation({ bus, warehouse, datasets: [...registry.contracts.keys()], overdueMs: config.OVERDUE_MS });
+  const parts = { config, dataDir, telemetry, now, ...stores, contracts: registry.contracts, validators, equation };
+  const signingKey = await state.signingKey();
+  const { api, subscription } = startJourney({ ...parts, registry, signingKey, faultPoint: atFaultPoint });
+  const sealer = startSealer(parts);
+  const observer = startObserver(parts);
+  const metrics = await telemetry.listen({ host: config.METRICS_HOST, port: config.METRICS_PORT });
+  await loadSamples({ ...parts, ingest: api.ingest, folders: registry.folders });
+  const sampleRemoval = watchSampleRemoval(parts);
+  const tasks = startTasks({ ...parts, sealAll: () => sealer.sealAll(), faultPoint: atFaultPoint });
+  const addresses = await begin({ config, api, metrics, telemetry, dataDir });
+  const watchers = [observer, sampleRemoval, tasks];
+  const stoppable = { config, api, subscription, sealer, watchers, metrics, stores, lock, telemetry };
+  return {
+    ...addresses,
+    dataDir,
+    ...stores,
+    telemetry,
+    sealer,
+    observer,
+    equation,
+    stop: ({ reason }) => stopService(stoppable, { reason }),
+  };
+}
+
+function openTelemetry({ config, registry, now }: Pick<Composed, 'config' | 'registry' | 'now'>): Telemetry {
+  return createTelemetry({
+    version: VERSION,
     logLevel: config.LOG_LEVEL,
     logFile: config.LOG_FILE,
     logFileBytesMax: config.LOG_FILE_BYTES_MAX,
@@ -69,117 +107,83 @@ export async function openService(
     codes: ROW_CODES,
     now,
   });
-  await telemetry.selfCheck();
-  const dataDir = resolve(config.DATA_DIR);
-  await mkdir(dataDir, { recursive: true });
-  const lock = await lockDataDir(dataDir).catch((error: unknown) => {
-    throw new RefusedError(error instanceof Error ? error.message : String(error), { cause: error });
-  });
-  const atFaultPoint = faultPointOf(config);
-  const opened = await openStores({ config, registry, telemetry, dataDir, now, onBroken, faultPoint: atFaultPoint });
-  const stores = watchStores(opened, telemetry, config.READERS);
-  const { bus, warehouse, state } = stores;
-  const validators = new Map([...registry.contracts].map(([name, contract]) => [name, compileValidator(contract)]));
-  const equation = (): Promise<Equation> =>
-    takeEquation({ bus, warehouse, datasets: [...registry.contracts.keys()], overdueMs: config.OVERDUE_MS });
-  const parts = { config, dataDir, telemetry, now, ...stores, contracts: registry.contracts, validators, equation };
-  const api = createApi({
-    ...parts,
-    version: packageJson.version,
-    datasetRoutes: registry.routes,
-    signingKey: await state.signingKey(),
-    faultPoint: atFaultPoint,
-  });
+}
+
+type Composed = Omit<Parameters<typeof createApi>[0], 'version' | 'datasetRoutes'> & {
+  readonly registry: Registry;
+  readonly faultPoint: (name: string) => void;
+};
+
+/** The api and the subscriber, which do not know each other: followers of the one are told what the other commits. */
+function startJourney(parts: Composed) {
+  const api = createApi({ ...parts, version: VERSION, datasetRoutes: parts.registry.routes });
   const subscription = startSubscriber({
     ...parts,
     onCommit: (outcome) => api.feed.tell({ kind: 'committed', datasets: outcome.datasets }),
-    faultPoint: atFaultPoint,
   });
-  const sealer = startSealer(parts);
-  const observer = startObserver(parts);
-  const metrics = await telemetry.listen({ host: config.METRICS_HOST, port: config.METRICS_PORT });
-  await loadSamples({ ...parts, ingest: api.ingest, folders: registry.folders });
-  const sampleRemoval = watchSampleRemoval(parts);
-  const address = await api.listen();
-  const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+  return { api, subscription };
+}
+
+interface Beginning {
+  readonly config: Config;
+  readonly api: Api;
+  readonly metrics: MetricsListener;
+  readonly telemetry: Telemetry;
+  readonly dataDir: string;
+}
+
+/** Listens, says where, and is ready at once or after the first scrape. */
+async function begin({ config, api, metrics, telemetry, dataDir }: Beginning) {
+  const { host, port } = await api.listen();
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
   const metricsUrl = `http://${config.METRICS_HOST}:${metrics.port}/metrics`;
   telemetry.started({ url, docs: `${url}/docs`, metrics: metricsUrl, dataDir });
   // Counters are zero at the first scrape and only then move: what a new process does at once is not lost to rate().
   if (config.SCRAPE_WAIT_MS === 0) await api.becomeReady();
   else void metrics.firstScrape({ timeoutMs: config.SCRAPE_WAIT_MS }).then(() => api.becomeReady());
-  return {
-    url,
-    metricsUrl,
-    dataDir,
-    bus,
-    warehouse,
-    state,
-    telemetry,
-    sealer,
-    observer,
-    equation,
-    stop: ({ reason }) =>
-      stop({
-        reason,
-        config,
-        api,
-        subscription,
-        sealer,
-        watchers: [observer, sampleRemoval],
-        metrics,
-        stores,
-        lock,
-        telemetry,
-      }),
-  };
+  return { url, metricsUrl };
 }
 
-interface Stoppable {
-  readonly reason: string;
+interface FolderOptions {
   readonly config: Config;
-  readonly api: Api;
-  readonly subscription: ReturnType<typeof startSubscriber>;
-  readonly sealer: Sealer;
-  readonly watchers: readonly { stop(): void | Promise<void> }[];
-  readonly metrics: MetricsListener;
-  readonly stores: Stores;
-  readonly lock: { release(): Promise<void> };
   readonly telemetry: Telemetry;
+  readonly now: () => number;
+  readonly faultPoint: (name: string) => void;
 }
 
-async function stop({
-  reason,
-  config,
-  api,
-  subscription,
-  sealer,
-  watchers,
-  metrics,
-  stores,
-  lock,
-  telemetry,
-}: Stoppable): Promise<void> {
-  const deadlineMs = performance.now() + config.STOP_TIMEOUT_MS;
-  // Shares of the deadline: requests, then deliveries; sealing, the last scrape, stores and telemetry have the rest.
-  const requestsMs = config.STOP_TIMEOUT_MS * 0.4;
-  const deliveriesMs = config.STOP_TIMEOUT_MS * 0.25;
-  const storesMs = config.STOP_TIMEOUT_MS * 0.1;
-  const telemetryMs = config.STOP_TIMEOUT_MS * 0.15;
-  telemetry.stopping({ reason });
-  await api.close({ timeoutMs: requestsMs });
-  await subscription.drain({ timeoutMs: deliveriesMs });
-  for (const watcher of watchers) await watcher.stop();
-  await sealer.stop();
-  // What was counted since the scrape before would be lost with the process.
-  const scrapeMs = Math.min(config.SCRAPE_WAIT_MS, deadlineMs - performance.now() - storesMs - telemetryMs);
-  if (scrapeMs > 0) await metrics.nextScrape({ timeoutMs: scrapeMs });
-  await metrics.close();
-  await stores.warehouse.close();
-  await stores.bus.close();
-  await stores.state.close();
-  await lock.release();
-  telemetry.stopped({ reason });
-  await telemetry.shutdown({ timeoutMs: telemetryMs });
+/** Makes the data folder this process's own, in the format that this version writes. */
+async function takeFolder({ config, telemetry, now, faultPoint }: FolderOptions) {
+  const dataDir = resolve(config.DATA_DIR);
+  await mkdir(dataDir, { recursive: true });
+  const lock = await lockDataDir(dataDir).catch((error: unknown) => {
+    throw new RefusedError(error instanceof Error ? error.message : String(error), { cause: error });
+  });
+  try {
+    const tell = ({ from, to, backup }: MigrationProgress): void =>
+      telemetry.log('dataMigrating', { from, to, file: backup });
+    await prepareFormat({ dataDir, version: VERSION, now, faultPoint, tell });
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+  return { dataDir, lock };
+}
+
+/** What commands ask for is done by this process, because it owns the folder. */
+function startTasks(parts: CustodyParts & { readonly state: State; readonly telemetry: Telemetry }) {
+  const { state, telemetry, now } = parts;
+  return watchTasks(
+    {
+      state,
+      now,
+      ended: ({ kind: task, durationMs, error }) =>
+        error === undefined
+          ? telemetry.log('taskDone', { task, durationMs })
+          : telemetry.log('taskFailed', { task, durationMs, error }),
+      failed: (error) => telemetry.log('taskFailed', { error }),
+    },
+    custodyTasks(parts),
+  );
 }
 
 /** Runs until a signal, or until a store turns out damaged; then a supervisor starts it again. */
@@ -222,7 +226,8 @@ function fail(error: unknown): never {
 /** What a person can mend is told without a stack. */
 function failureText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error instanceof ConfigError || error instanceof RefusedError) return error.message;
+  if (error instanceof ConfigError || error instanceof RefusedError || error instanceof FormatError)
+    return error.message;
   if ('code' in error && error.code === 'EADDRINUSE' && 'address' in error && 'port' in error) {
     return `${error.address}:${error.port} is taken by another program. Set PORT or METRICS_PORT to a free port; 0 finds one.`;
   }

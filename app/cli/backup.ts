@@ -1,0 +1,77 @@
+/** `npm run backup -- DIR`: a copy of the data folder, made while the service runs or while it does not. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type BackupProgress, MANIFEST_FILE, writeBackup } from '../backup.ts';
+import { readConfig } from '../config.ts';
+import type { BackupOutcome } from '../custody-tasks.ts';
+import { readFormat, refuseNewer } from '../data-format.ts';
+import { lockDataDir } from '../state/lock.ts';
+import { VERSION } from '../version.ts';
+import { askService } from './ask-service.ts';
+import { runCommand, UsageError } from './command.ts';
+
+const HELP = `npm run backup -- DIR
+
+  Copies DATA_DIR into DIR, a new or empty folder: bus, bronze, state (keys), landing and archive. A running service
+  does it itself and goes on serving; DIR is then a path of its machine or container. What was acknowledged before the
+  beginning is in the backup. Files that never change are linked where DIR is on the same disk: they take no space, and
+  only a backup on another disk survives the loss of this one. DIR is whole when it holds ${MANIFEST_FILE}.
+
+Exit codes: 0 done, 1 failed, 64 wrong usage.`;
+
+const MIB = 1024 * 1024;
+
+async function backup(args: readonly string[]): Promise<number> {
+  const [dir] = args;
+  if (dir === undefined || args.length !== 1) throw new UsageError('say: npm run backup -- DIR');
+  const config = readConfig();
+  const dataDir = resolve(config.DATA_DIR);
+  const target = resolve(dir);
+  if (!existsSync(dataDir)) throw new Error(`There is no data folder at ${dataDir} (DATA_DIR).`);
+  const asked = await askService({ config, dataDir, task: 'backup', args: { target }, onProgress: show });
+  const outcome = asked.kind === 'done' ? (asked.outcome as BackupOutcome) : await alone(dataDir, target);
+  if (outcome.unsealed !== undefined) {
+    process.stderr.write(`Not everything could be sealed before (it is on the copied bus): ${outcome.unsealed}\n`);
+  }
+  process.stdout.write(
+    `${target}: ${outcome.files} files, ${mib(outcome.bytes)} MiB; holds what was acknowledged before ${outcome.startedAt}\n`,
+  );
+  return 0;
+}
+
+/** Bus and bronze together hold everything, so nothing has to be opened: it works on a folder that will not start. */
+async function alone(dataDir: string, target: string): Promise<BackupOutcome> {
+  const lock = await lockDataDir(dataDir);
+  try {
+    const found = await readFormat(dataDir);
+    if (found.kind !== 'format') throw new Error(`There is nothing to back up in ${dataDir} (DATA_DIR).`);
+    refuseNewer(dataDir, found);
+    const { files, startedAt } = await writeBackup({
+      dataDir,
+      target,
+      dataFormat: found.format,
+      version: VERSION,
+      now: Date.now,
+      tell: show,
+    });
+    return { files: files.length, bytes: files.reduce((sum, file) => sum + file.bytes, 0), startedAt };
+  } finally {
+    await lock.release();
+  }
+}
+
+let lastShownAtMs = 0;
+const SHOW_EVERY_MS = 1_000;
+
+function show(progress: unknown): void {
+  if (Date.now() - lastShownAtMs < SHOW_EVERY_MS) return;
+  lastShownAtMs = Date.now();
+  const { files, bytes } = progress as BackupProgress;
+  process.stderr.write(`${files} files, ${mib(bytes)} MiB\n`);
+}
+
+function mib(bytes: number): string {
+  return (bytes / MIB).toFixed(1);
+}
+
+await runCommand({ help: HELP, run: backup });

@@ -1,0 +1,52 @@
+/** What commands may ask of the running service, with the parts that do it. */
+import { writeBackup } from './backup.ts';
+import type { Config } from './config.ts';
+import { DATA_FORMAT } from './data-format.ts';
+import { type TaskHandler, type TaskHandlers, TaskError, reasonOf } from './operator-tasks.ts';
+import { VERSION } from './version.ts';
+
+export interface CustodyParts {
+  readonly config: Config;
+  readonly dataDir: string;
+  readonly now: () => number;
+  /** Moves into bronze what waits, entries of the audit included. */
+  readonly sealAll: () => Promise<void>;
+  readonly faultPoint: (name: string) => void;
+}
+
+export interface BackupOutcome {
+  readonly files: number;
+  readonly bytes: number;
+  readonly startedAt: string;
+  /** Why something could not be sealed before; what it is, is on the copied bus. */
+  readonly unsealed?: string;
+}
+
+export function custodyTasks(parts: CustodyParts): TaskHandlers {
+  return new Map<string, TaskHandler>([['backup', backupTask(parts)]]);
+}
+
+function backupTask(parts: CustodyParts): TaskHandler {
+  const { dataDir, now, sealAll, faultPoint } = parts;
+  return {
+    // The half that is there is in the way of the other.
+    interrupted: 'fail',
+    run: async (args, { tell, signal }): Promise<BackupOutcome> => {
+      const { target } = args as { readonly target?: unknown };
+      if (typeof target !== 'string') throw new TaskError('A backup needs a folder to write to.');
+      const unsealed = await sealAll().then(() => undefined, reasonOf);
+      const { files, startedAt } = await writeBackup({
+        dataDir,
+        target,
+        dataFormat: DATA_FORMAT,
+        version: VERSION,
+        now,
+        tell,
+        signal,
+        faultPoint,
+      });
+      const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+      return { files: files.length, bytes, startedAt, ...(unsealed === undefined ? {} : { unsealed }) };
+    },
+  };
+}

@@ -1,0 +1,4 @@
+/** Of this program, as package.json says. */
+import packageJson from '../package.json' with { type: 'json' };
+
+export const VERSION = packageJson.version;
