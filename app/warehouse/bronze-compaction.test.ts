@@ -38,12 +38,12 @@ describe('the choice of files to put together', () => {
   });
 
   it('takes the oldest first, and never more bytes than it may read', () => {
-    const files = many(COMPACTION_FILES_MAX + 1, 5 * MIB);
+    const files = many(COMPACTION_FILES_MAX + 1, 2.5 * MIB);
     assert.deepEqual(compactionOf([...files].reverse()).take(), files.slice(0, 3));
   });
 
   it('leaves full files and tombstones alone', () => {
-    const many20 = [...many(20, 8 * MIB), ...many(20, 10, { kind: 'tombstones' })];
+    const many20 = [...many(20, 4 * MIB), ...many(20, 10, { kind: 'tombstones' })];
     assert.deepEqual(compactionOf(many20).take(), []);
   });
 });

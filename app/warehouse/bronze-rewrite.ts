@@ -17,6 +17,7 @@ import { AppError } from '../errors.ts';
 import { registeredHashes, registerFiles, ROWS_ORDER } from './bronze.ts';
 import {
   type BronzeFile,
+  type BronzeKind,
   BronzeError,
   draftFile,
   type DraftFile,
@@ -114,18 +115,23 @@ async function draftOf(
   const [counted] = await sql.rows(
     `SELECT count(*)::DOUBLE AS "rows", count(DISTINCT (${row}))::DOUBLE AS single FROM ${read}`,
   );
-  const copy =
-    kind === 'rows'
-      ? 'dense_rank() OVER (PARTITION BY message_id ORDER BY settle_order, filename)'
-      : 'row_number() OVER (PARTITION BY id ORDER BY filename)';
   const where = keep === 'all' ? 'true' : keep.where;
-  const select = `SELECT * EXCLUDE (filename, _copy) FROM (SELECT *, ${copy} AS _copy FROM ${read}) WHERE _copy = 1 AND (${where})
-    ORDER BY ${kind === 'rows' ? ROWS_ORDER : 'ordinal'}`;
+  // Ranking costs more than all else, and a message is in two files only after a crash or a second publish.
+  const from = counted?.rows === counted?.single ? `${read} WHERE (${where})` : firstCopies(read, { kind, where });
+  const select = `SELECT * EXCLUDE (filename) FROM ${from} ORDER BY ${kind === 'rows' ? ROWS_ORDER : 'ordinal'}`;
   const draft = await draftFile({ sql, select, workDir });
   if (keep === 'all' && draft.rows !== counted?.single) {
     throw refused(`${draft.rows} rows written of ${String(counted?.single)}`);
   }
   return { draft, rowsBefore: Number(counted?.rows) };
+}
+
+function firstCopies(read: string, { kind, where }: { readonly kind: BronzeKind; readonly where: string }): string {
+  const rank =
+    kind === 'rows'
+      ? 'dense_rank() OVER (PARTITION BY message_id ORDER BY settle_order, filename)'
+      : 'row_number() OVER (PARTITION BY id ORDER BY filename)';
+  return `(SELECT * EXCLUDE (_copy) FROM (SELECT *, ${rank} AS _copy FROM ${read}) WHERE _copy = 1 AND (${where}))`;
 }
 
 async function finish(places: Places, rewrite: Rewrite, note: string): Promise<void> {

@@ -81,30 +81,10 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
   };
   const session = (): DuckdbSession => new DuckdbSession({ instance, onBroken });
   const writer = session();
-  const known = await writer.exclusive(async (sql) => {
-    if (await prepareSchema(sql, options.contracts)) await sql.run('CHECKPOINT');
-    return readKnown(sql);
-  });
-  const { contracts, now, faultPoint } = options;
-  const partitions = await writer.exclusive((sql) => readPartitions(sql, known));
-  const seen = new SeenIds({ bytesMax: options.seenIdsBytesMax ?? SEEN_IDS_BYTES_MAX });
-  await writer.exclusive((sql) => seen.load(sql, known.datasets));
-  const store = new DuckdbStore({
-    session: writer,
-    contracts,
-    workDir: places.work,
-    partitions,
-    seen,
-    now,
-    last: known.last,
-    lastOrdinal: known.lastOrdinal,
-    faultPoint,
-  });
-  if (unclean) store.raiseCommits(known.last.commitNumber + COMMITS_SKIPPED);
-  const bronze = new Bronze({ dir: places.bronze, workDir: places.work, faultPoint });
+  const { datasets, partitions, store } = await openStore({ options, places, writer, unclean });
+  const bronze = new Bronze({ dir: places.bronze, workDir: places.work, faultPoint: options.faultPoint });
   const readers = new DuckdbReaders({ instance, connections: options.readers, queueMax: options.readQueueMax });
   const sealer = session();
-  const { datasets } = known;
   const custody = new Custody({ options, places, writer, sealer, store, bronze, partitions, datasets });
   const warehouse = new EmbeddedWarehouse({
     options,
@@ -123,6 +103,42 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
   });
   await custody.replay();
   return warehouse;
+}
+
+interface StoreParts {
+  readonly datasets: readonly string[];
+  readonly partitions: Partitions;
+  readonly store: DuckdbStore;
+}
+
+/** Makes the tables that are missing, and reads into memory what a store has to know of those that are there. */
+async function openStore({
+  options,
+  places,
+  writer,
+  unclean,
+}: Omit<ComposeOptions, 'instance'> & { readonly writer: DuckdbSession }): Promise<StoreParts> {
+  const { contracts, now, faultPoint } = options;
+  const seen = new SeenIds({ bytesMax: options.seenIdsBytesMax ?? SEEN_IDS_BYTES_MAX });
+  const { known, partitions } = await writer.exclusive(async (sql) => {
+    if (await prepareSchema(sql, contracts)) await sql.run('CHECKPOINT');
+    const found = await readKnown(sql);
+    await seen.load(sql, found.datasets);
+    return { known: found, partitions: await readPartitions(sql, found) };
+  });
+  const store = new DuckdbStore({
+    session: writer,
+    contracts,
+    workDir: places.work,
+    partitions,
+    seen,
+    now,
+    last: known.last,
+    lastOrdinal: known.lastOrdinal,
+    faultPoint,
+  });
+  if (unclean) store.raiseCommits(known.last.commitNumber + COMMITS_SKIPPED);
+  return { datasets: known.datasets, partitions, store };
 }
 
 interface Known {
