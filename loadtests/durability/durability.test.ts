@@ -133,7 +133,7 @@ describe('durability seen from outside', function () {
           statusesOf(answers),
         );
         const { code, signal } = await service.ended;
-        // lmdb words a failed page write into a buffer that is too short for it: now and then its C code aborts first.
+        // lmdb words a failed write of one page into a buffer that is too short: its C code may abort (app/bus/README.md).
         assert.ok(code === 1 || signal === 'SIGABRT', `ended with ${code}, ${signal}`);
         await assertKept(answers);
       });
