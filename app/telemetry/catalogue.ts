@@ -90,7 +90,7 @@ export const DEPENDENCY_OPERATIONS = {
     reconcile: { span: true }, check: { span: false },
   },
   warehouse: {
-    store: { span: true }, seal: { span: true }, compact: { span: true }, aggregate: { span: true }, records: { span: true },
+    store: { span: true }, store_range: { span: true }, seal: { span: true }, compact: { span: true }, aggregate: { span: true }, records: { span: true },
     quarantine: { span: true }, audit: { span: true }, write_audit: { span: true }, request_outcome: { span: true },
     accounting: { span: true }, counts: { span: true }, ledger: { span: true }, erase: { span: true },
     check: { span: false },
