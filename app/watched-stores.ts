@@ -68,6 +68,7 @@ function watchWarehouse(warehouse: Warehouse, { dependency, onScrape, reads }: W
     name: warehouse.name,
     version: (dataset, range) => warehouse.version(dataset, range),
     store: (messages) => watch('store', () => warehouse.store(messages)),
+    storeRange: (range, judge) => watch('store_range', () => warehouse.storeRange(range, judge)),
     ledgerHolds: (messageIds) => watch('ledger', () => warehouse.ledgerHolds(messageIds)),
     seal: (messages) => watch('seal', () => warehouse.seal(messages)),
     compact: () => watch('compact', () => warehouse.compact()),

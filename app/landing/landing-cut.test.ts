@@ -7,6 +7,7 @@ import type { Contract } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
 import { type DecodedRow, decodeBody } from '../record/decode.ts';
 import { ANONYMOUS } from '../record/everything.fixture.ts';
+import { eventIdInFile } from '../record/identity.ts';
 import { rejectOf } from '../record/reject-text.ts';
 import { compileValidator } from '../record/validate.ts';
 import type { JudgedRecord } from '../warehouse/file-range.ts';
@@ -43,8 +44,9 @@ async function overHttp(format: RecordFormat, bytes: Buffer, contract: Contract 
       return;
     }
     const judgement = validator.judge(row.value, row.source);
-    if (judgement.ok) judged.push({ kind: 'row', index, row: judgement.row });
-    else reject(judgement.verdict);
+    if (judgement.ok) {
+      judged.push({ kind: 'row', index, eventId: eventIdInFile(contract, judgement.row, 1), row: judgement.row });
+    } else reject(judgement.verdict);
   };
   const limits = {
     recordBytesMax: RECORD_BYTES_MAX,

@@ -13,6 +13,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { EnvelopeReject } from '../bus/envelope.ts';
 import { CsvReader } from '../record/csv-reader.ts';
+import { eventIdInFile } from '../record/identity.ts';
 import { NdjsonReader } from '../record/ndjson-reader.ts';
 import { rejectOf } from '../record/reject-text.ts';
 import { type DecodedRow, OversizedRecord, RowSink } from '../record/row-sink.ts';
@@ -169,7 +170,9 @@ export class CutRange implements CutTaker {
       return { kind: 'reject', ...rejectOf({ index, verdict: row.verdict, text, whole: row.whole, bytesMax }) };
     }
     const judged = validator.judge(row.value, row.source);
-    if (judged.ok) return { kind: 'row', index, row: judged.row };
+    if (judged.ok) {
+      return { kind: 'row', index, eventId: eventIdInFile(validator.contract, judged.row, 1), row: judged.row };
+    }
     return { kind: 'reject', ...rejectOf({ index, verdict: judged.verdict, text, whole: undefined, bytesMax }) };
   }
 

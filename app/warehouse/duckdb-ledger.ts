@@ -52,8 +52,13 @@ export async function heldMessages(sql: Sql, messages: readonly StorableMessage[
   return held;
 }
 
+/** What the ledger keeps of a message. */
+interface LedgerMessage extends Pick<StorableMessage, 'sequence' | 'late'> {
+  readonly envelope: Omit<StorableMessage['envelope'], 'rows' | 'rejects'>;
+}
+
 interface LedgerOptions {
-  readonly messages: readonly { readonly position: number; readonly message: StorableMessage }[];
+  readonly messages: readonly { readonly position: number; readonly message: LedgerMessage }[];
   readonly commitNumber: number;
   /** The temporary table `classified` says which rows were not stored. */
   readonly classified: boolean;

@@ -38,6 +38,8 @@ export async function openInstance(options: InstanceOptions): Promise<DuckDBInst
     `SET GLOBAL checkpoint_threshold = '${WAL_BYTES_MAX}B'`,
     'SET GLOBAL autoinstall_known_extensions = false',
     'SET GLOBAL autoload_known_extensions = false',
+    // Where ranges of files are staged. Later no database can be attached any more.
+    "ATTACH ':memory:' AS landing",
     `SET GLOBAL allowed_directories = [${directories.map((directory) => literal(`${directory}/`)).join(', ')}]`,
     'SET GLOBAL enable_external_access = false',
     'SET GLOBAL lock_configuration = true',

@@ -16,6 +16,7 @@ import { DuckdbSession, openInstance, type Sql } from './duckdb-session.ts';
 import { DuckdbStore } from './duckdb-store.ts';
 import { EmbeddedWarehouse, type Places, type WarehouseOptions } from './embedded-warehouse.ts';
 import { type Commit, Partitions } from './partitions.ts';
+import { RangeStore } from './range-store.ts';
 import { openOrReplace } from './recovery.ts';
 import { SEEN_IDS_BYTES_MAX, SeenIds } from './seen-ids.ts';
 
@@ -81,11 +82,13 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
   };
   const session = (): DuckdbSession => new DuckdbSession({ instance, onBroken });
   const writer = session();
-  const { datasets, partitions, store } = await openStore({ options, places, writer, unclean });
+  const { datasets, partitions, seen, store } = await openStore({ options, places, writer, unclean });
   const bronze = new Bronze({ dir: places.bronze, workDir: places.work, faultPoint: options.faultPoint });
   const readers = new DuckdbReaders({ instance, connections: options.readers, queueMax: options.readQueueMax });
   const sealer = session();
   const custody = new Custody({ options, places, writer, sealer, store, bronze, partitions, datasets });
+  const landing = session();
+  const ranges = new RangeStore({ options, places, session: landing, writer, store, partitions, seen });
   const warehouse = new EmbeddedWarehouse({
     options,
     places,
@@ -94,8 +97,10 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
     books: session(),
     probe: session(),
     sealer,
+    landing,
     readers,
     store,
+    ranges,
     custody,
     partitions,
     datasets,
@@ -108,6 +113,7 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
 interface StoreParts {
   readonly datasets: readonly string[];
   readonly partitions: Partitions;
+  readonly seen: SeenIds;
   readonly store: DuckdbStore;
 }
 
@@ -138,7 +144,7 @@ async function openStore({
     faultPoint,
   });
   if (unclean) store.raiseCommits(known.last.commitNumber + COMMITS_SKIPPED);
-  return { datasets: known.datasets, partitions, store };
+  return { datasets: known.datasets, partitions, seen, store };
 }
 
 interface Known {

@@ -24,8 +24,10 @@ import type { DuckdbReaders } from './duckdb-readers.ts';
 import { readAggregate, readRecords } from './duckdb-reads.ts';
 import { type DuckdbSession, isBroken, type Sql } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
+import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { Partitions, TimeRange } from './partitions.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
+import type { RangeStore } from './range-store.ts';
 import type { RecoveryProgress } from './recovery.ts';
 import type {
   AggregateResult,
@@ -60,7 +62,7 @@ export interface WarehouseOptions {
   /** Once, when the file turned out broken while in use: only a restart, which rebuilds, helps. */
   readonly onBroken: (error: unknown) => void;
   readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined;
-  /** Tests only: called at `before-commit`, `after-commit` and `while-sealing`. */
+  /** Tests only: called at `before-commit`, `after-commit`, `while-sealing` and `range-in-bronze`. */
   readonly faultPoint?: ((name: string) => void) | undefined;
 }
 
@@ -83,8 +85,10 @@ export interface WarehouseParts {
   readonly books: DuckdbSession;
   readonly probe: DuckdbSession;
   readonly sealer: DuckdbSession;
+  readonly landing: DuckdbSession;
   readonly readers: DuckdbReaders;
   readonly store: DuckdbStore;
+  readonly ranges: RangeStore;
   readonly custody: Custody;
   readonly partitions: Partitions;
   /** Every dataset with a silver table, also those whose contract is gone. */
@@ -102,6 +106,10 @@ export class EmbeddedWarehouse implements Warehouse {
 
   store(messages: readonly StorableMessage[]): Promise<StoreOutcome> {
     return this.#parts.store.store(messages, { audit: true });
+  }
+
+  storeRange(range: FileRange, judge: JudgeRecords): Promise<RangeOutcome> {
+    return this.#parts.ranges.storeRange(range, judge);
   }
 
   ledgerHolds(messageIds: readonly string[]): Promise<ReadonlySet<string>> {
@@ -235,9 +243,9 @@ export class EmbeddedWarehouse implements Warehouse {
 
   /** The open mark stays when the file is broken, so that the next open reads it to its end. */
   async close(): Promise<void> {
-    const { writer, books, probe, sealer, readers, instance, places, broken } = this.#parts;
+    const { writer, books, probe, sealer, landing, readers, instance, places, broken } = this.#parts;
     await readers.close();
-    for (const session of [sealer, probe, books, writer]) await session.close();
+    for (const session of [landing, sealer, probe, books, writer]) await session.close();
     instance.closeSync();
     if (!broken.found) await rm(places.mark, { force: true });
   }

@@ -41,7 +41,13 @@ export type RangeFormat =
   { readonly kind: 'csv'; readonly columns: readonly string[] } | { readonly kind: 'ndjson' };
 
 export type JudgedRecord =
-  | { readonly kind: 'row'; readonly index: number; readonly row: Row }
+  | {
+      readonly kind: 'row';
+      readonly index: number;
+      /** `eventIdInFile(contract, row, 1)`: as if it were the first of its content; the warehouse counts. */
+      readonly eventId: string;
+      readonly row: Row;
+    }
   | {
       readonly kind: 'reject';
       readonly index: number;

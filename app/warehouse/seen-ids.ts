@@ -50,6 +50,6 @@ export class SeenIds {
   }
 }
 
-function halves(table: string): string {
+export function halves(table: string): string {
   return `SELECT (h >> 32)::UINTEGER, (h & 4294967295)::UINTEGER FROM (SELECT hash(_event_id) AS h FROM ${table})`;
 }

@@ -6,6 +6,7 @@
  */
 import type { Envelope } from '../bus/envelope.ts';
 import type { RowValue } from '../datasets/contract.ts';
+import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
 
 /** A decoded message with what the bus says of it. */
@@ -158,6 +159,12 @@ export interface Warehouse {
    * MESSAGE_FAILED (not retryable) when a row in the batch cannot be stored whatever the state of the warehouse.
    */
   store(messages: readonly StorableMessage[]): Promise<StoreOutcome>;
+  /**
+   * Stores a range of a file, durably: bronze, then one transaction. Ranges of one file one after another in their order
+   * (two at a time is fastest), files one after another. Throws AppError, and then nothing of it is visible:
+   * WAREHOUSE_UNAVAILABLE (retryable), MESSAGE_FAILED (not retryable), and what `judge` throws.
+   */
+  storeRange(range: FileRange, judge: JudgeRecords): Promise<RangeOutcome>;
   /** Which of these messages the ledger holds. */
   ledgerHolds(messageIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** Writes messages into sealed, fsynced bronze files; resolves when they would survive the loss of all else. */

@@ -1,0 +1,120 @@
+/**
+ * Which of the equal rows of a file a row is: the first, the second, … in the order of the file, over all its ranges.
+ *
+ * Kept for the file at hand alone, in the landing database (in memory, spilled to disk under the memory limit): 16 bytes
+ * a row. Almost every row is the first of its content, and that `KnownIds` says without a look. When a file is gone on
+ * with (a restart, a retry), what came before is read from its ranges in bronze.
+ */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Contract } from '../datasets/contract.ts';
+import { literal, quoted, type Sql } from './duckdb-session.ts';
+import type { FileRange } from './file-range.ts';
+import { KnownIds } from './known-ids.ts';
+import { hashed, occurrenceText } from './plain-rows.ts';
+import { halves } from './seen-ids.ts';
+
+/** Some 20 million rows; of a larger file every row is looked for. */
+const KNOWN_BYTES_MAX = 128 * 1024 * 1024;
+const OCCURRED = 'landing.occurred';
+
+interface NumberOptions {
+  readonly sql: Sql;
+  readonly range: FileRange;
+  readonly contract: Contract;
+  /** Staged rows, each with its id as a first occurrence. */
+  readonly table: string;
+}
+
+export class FileOccurrences {
+  readonly #bronzeDir: string;
+  /** What is known is of this file, up to this index. */
+  #known: { readonly fileId: string; readonly nextIndex: number; readonly ids: KnownIds } | undefined;
+
+  constructor(options: { readonly bronzeDir: string }) {
+    this.#bronzeDir = options.bronzeDir;
+  }
+
+  /** A range that was numbered was not stored: what is known is read again. */
+  forget(): void {
+    this.#known = undefined;
+  }
+
+  /** Gives rows that are not the first of their content the id of the occurrence that they are. */
+  async number(options: NumberOptions): Promise<void> {
+    const { sql, range, contract, table } = options;
+    if (contract.identity.kind !== 'occurrence') return;
+    const known = this.#known;
+    this.forget();
+    const isNext = known?.fileId === range.fileId && known.nextIndex === range.firstIndex;
+    const ids = isNext ? known.ids : await this.#load(options);
+    const suspects = await suspectsIn(sql, table, ids);
+    const repeats = suspects.length > 0 && (await countRepeats(sql, table, suspects));
+    await sql.run(`INSERT INTO ${OCCURRED} SELECT _event_id FROM ${table}`);
+    if (repeats) {
+      const text = occurrenceText(contract, { day: '_event_date', occurrence: 'r.occurrence', body: 'body' });
+      await sql.run(`UPDATE ${table} t SET _event_id = ${hashed(text)} FROM repeated r WHERE r._index = t._index`);
+    }
+    this.#known = { fileId: range.fileId, nextIndex: range.firstIndex + range.records, ids };
+  }
+
+  async #load({ sql, range, contract }: NumberOptions): Promise<KnownIds> {
+    await sql.run(`CREATE OR REPLACE TABLE ${OCCURRED}(_event_id UUID)`);
+    let bytes = 0;
+    const ids = new KnownIds({
+      ids: 0,
+      allow: (more) => {
+        if (bytes + more > KNOWN_BYTES_MAX) return false;
+        bytes += more;
+        return true;
+      },
+    });
+    const files = range.firstIndex === 0 ? [] : await this.#bronzeFiles(range);
+    if (files.length === 0) return ids;
+    const day = `substr(json_extract_string(body, ${literal(`$.${quoted(contract.eventDate)}`)}), 1, 10)`;
+    await sql.run(
+      `INSERT INTO ${OCCURRED} SELECT ${hashed(occurrenceText(contract, { day, occurrence: '1', body: 'body' }))}
+       FROM (SELECT DISTINCT ON ("index") "index", body FROM read_parquet([${files.map(literal).join(', ')}])
+         WHERE kind = 'row' AND request_id = $1 AND "index" < $2)`,
+      [range.requestId, range.firstIndex],
+    );
+    await sql.eachPair(halves(OCCURRED), (high, low) => ids.add(high, low));
+    return ids;
+  }
+
+  async #bronzeFiles({ dataset, receivedAt }: FileRange): Promise<readonly string[]> {
+    const folder = join(this.#bronzeDir, dataset, receivedAt.slice(0, 10));
+    try {
+      const names = await readdir(folder);
+      return names.filter((name) => name.endsWith('.parquet')).map((name) => join(folder, name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  }
+}
+
+/** Hashes of ids that may have occurred before, in this range or an earlier one. */
+async function suspectsIn(sql: Sql, table: string, known: KnownIds): Promise<'all' | readonly string[]> {
+  const suspects = new Set<string>();
+  await sql.eachPair(halves(table), (high, low) => {
+    if (known.add(high, low)) suspects.add(String((BigInt(high) << 32n) | BigInt(low)));
+  });
+  return known.usable ? [...suspects] : 'all';
+}
+
+/** Makes the temporary table `repeated`: rows that are not the first of their content. False when there are none. */
+async function countRepeats(sql: Sql, table: string, suspects: 'all' | readonly string[]): Promise<boolean> {
+  const wanted = suspects === 'all' ? 'true' : "hash(_event_id) IN (SELECT unnest(string_split($1, ',')::UBIGINT[]))";
+  await sql.run(
+    `CREATE OR REPLACE TEMP TABLE repeated AS
+     WITH suspect AS (SELECT _index, _event_id FROM ${table} WHERE ${wanted}),
+       earlier AS (SELECT _event_id, count(*) AS occurrences FROM ${OCCURRED} WHERE _event_id IN (SELECT _event_id FROM suspect) GROUP BY _event_id)
+     SELECT * FROM (
+       SELECT s._index, coalesce(e.occurrences, 0) + row_number() OVER (PARTITION BY s._event_id ORDER BY s._index) AS occurrence
+       FROM suspect s LEFT JOIN earlier e ON e._event_id = s._event_id) WHERE occurrence > 1`,
+    suspects === 'all' ? [] : [suspects.join(',')],
+  );
+  const [counted] = await sql.rows('SELECT count(*)::DOUBLE AS "rows" FROM repeated');
+  return Number(counted?.rows) > 0;
+}
