@@ -45,8 +45,8 @@ export interface BackupOptions {
   readonly now: () => number;
   readonly tell?: (progress: BackupProgress) => void;
   readonly signal?: AbortSignal;
-  /** Tests only: called at `while-backing-up`, when all but the manifest is there. */
-  readonly faultPoint?: (name: string) => void;
+  /** Tests only: called at `after-FOLDER` and at `while-backing-up`, when all but the manifest is there. */
+  readonly faultPoint?: (name: string) => void | Promise<void>;
 }
 
 export interface BackupProgress {
@@ -76,7 +76,10 @@ export async function writeBackup(options: BackupOptions): Promise<Manifest> {
   await requireTarget(options);
   const startedAt = new Date(now()).toISOString();
   const copy = new Copy(options);
-  for (const part of PARTS) await copy.part(part);
+  for (const part of PARTS) {
+    await copy.part(part);
+    await options.faultPoint?.(`after-${part.folder}`);
+  }
   const manifest: Manifest = {
     backup: MANIFEST_VERSION,
     dataFormat: options.dataFormat,
@@ -86,7 +89,7 @@ export async function writeBackup(options: BackupOptions): Promise<Manifest> {
     files: copy.files,
   };
   await syncFolders(target);
-  options.faultPoint?.('while-backing-up');
+  await options.faultPoint?.('while-backing-up');
   await writeManifest(target, manifest);
   return manifest;
 }

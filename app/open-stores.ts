@@ -23,10 +23,25 @@ export interface OpenedStores {
   readonly state: State;
 }
 
+/** The part of the telemetry that opening needs. */
+export type StoreTelemetry = Pick<Telemetry, 'failed' | 'log' | 'warehouseBroken'>;
+
+/** For a command, which has no log: what a person should know, one line each. */
+export function quietTelemetry(say: (line: string) => void): StoreTelemetry {
+  return {
+    log: (event, fields) => {
+      if (event === 'warehouseRebuilding' && 'records' in fields)
+        say(`${String(fields.records)} rows are stored again`);
+    },
+    failed: ({ reason }) => say(reason),
+    warehouseBroken: () => say('The warehouse file is broken; the next start sets it aside and makes it again.'),
+  };
+}
+
 interface StoreOptions {
   readonly config: Config;
   readonly registry: Registry;
-  readonly telemetry: Pick<Telemetry, 'failed' | 'log' | 'warehouseBroken'>;
+  readonly telemetry: StoreTelemetry;
   readonly dataDir: string;
   readonly now: () => number;
   readonly onBroken: (error: unknown) => void;
@@ -86,7 +101,7 @@ export async function openStores(options: StoreOptions): Promise<OpenedStores> {
   return { bus, warehouse, state };
 }
 
-function tellRecovery(telemetry: Pick<Telemetry, 'log'>, progress: RecoveryProgress): void {
+function tellRecovery(telemetry: Pick<StoreTelemetry, 'log'>, progress: RecoveryProgress): void {
   switch (progress.kind) {
     case 'set_aside':
       telemetry.log('warehouseBroken', { file: progress.path });
