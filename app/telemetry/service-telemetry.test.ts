@@ -72,6 +72,7 @@ const MOVED_BY_STARTING: ReadonlySet<string> = new Set([
   'freshnessPromise',
   'logLines',
   'queueTime',
+  'readsRunning',
   'ready',
   'storageBytes',
 ]);
