@@ -1,24 +1,31 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cpSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Contract, Row } from '../datasets/contract.ts';
+import { DuckDBInstance } from '@duckdb/node-api';
+import type { Contract } from '../datasets/contract.ts';
 import { contract as trips } from '../datasets/trips/contract.ts';
 import { decodeBody } from '../record/decode.ts';
 import { eventIdInFile } from '../record/identity.ts';
 import { rejectOf } from '../record/reject-text.ts';
 import { compileValidator } from '../record/validate.ts';
-import { openDuckdbWarehouse } from './duckdb-warehouse.ts';
+import { type Proof, takeProof } from './duckdb-proof.ts';
+import { DuckdbSession } from './duckdb-session.ts';
+import { DATABASE_FILE, openDuckdbWarehouse } from './duckdb-warehouse.ts';
 import type { EmbeddedWarehouse, WarehouseOptions } from './embedded-warehouse.ts';
 import type { FileRange, JudgedRecord } from './file-range.ts';
-import { orders } from './warehouse-data.contract.ts';
+import { CONTRACTS as SMALL, message, order } from './warehouse-data.contract.ts';
 
 const COLUMNS = ['region', 'origin_coord', 'destination_coord', 'datetime', 'datasource'];
-const CONTRACTS: ReadonlyMap<string, Contract> = new Map([
-  ['trips', trips],
-  ['orders', orders],
-]);
+const CONTRACTS: ReadonlyMap<string, Contract> = new Map([['trips', trips], ...SMALL]);
+const [orders, notes] = [...SMALL.values()] as [Contract, Contract];
+const EVERYTHING = Number.MAX_SAFE_INTEGER;
+const FILE = 'f'.repeat(64);
+const NOTHING = { stored: 0, duplicate: 0, quarantined: 0, rejected: 0, replayedMessages: 0, judged: 0 } as const;
+const NO_TERMS = { lateRows: 0, stored: 0, duplicate: 0, quarantined: 0, expired: 0, erased: 0 } as const;
+const QUERY = { where: [], buckets: [], timeZone: 'UTC', order: [], limit: 10 } as const;
 const BUDGET = { timeoutMs: 5_000, rowsMax: 100_000 } as const;
 
 /** One plain trip; `at` makes its content. */
@@ -26,6 +33,13 @@ function trip(at: number): string {
   const seconds = String(at % 60).padStart(2, '0');
   const minutes = String(Math.floor(at / 60)).padStart(2, '0');
   return `Turin,POINT (7.672837913286881 44.9957109242058),POINT (7.7 45),2018-05-21 02:${minutes}:${seconds},baba_car`;
+}
+
+const trips10 = Array.from({ length: 10 }, (_, at) => trip(at));
+
+function orderByHttp(id: string, amount: string) {
+  const { body } = order(id, { ordered_at: '2024-01-01T10:00:00.000000Z', amount });
+  return { eventId: eventIdInFile(orders, body, 1), body };
 }
 
 interface FileOptions {
@@ -43,6 +57,8 @@ interface Ranged {
   readonly range: FileRange;
   readonly judge: (indexes: readonly number[]) => Promise<readonly JudgedRecord[]>;
   readonly asked: number[];
+  /** Of the work file. */
+  readonly lines: readonly string[];
 }
 
 describe('a range of a file', () => {
@@ -80,6 +96,12 @@ describe('a range of a file', () => {
     await rm(dir, { recursive: true });
   });
 
+  const workFile = async (name: string, lines: readonly string[]): Promise<string> => {
+    const path = join(dir, 'work', `${name}.work`);
+    await writeFile(path, lines.join(''));
+    return path;
+  };
+
   /** The ranges of a file with the judge that landing gives them. */
   async function ranges(options: FileOptions): Promise<readonly Ranged[]> {
     const { lines, contract = trips, columns = COLUMNS, format = 'csv', size = 4 } = options;
@@ -88,14 +110,19 @@ describe('a range of a file', () => {
     const ranged: Ranged[] = [];
     for (let first = 0; first < lines.length; first += size) {
       const part = lines.slice(first, first + size);
-      const path = join(dir, 'work', `${fileId.slice(0, 8)}-${first}.work`);
       const separator = format === 'csv' ? ',' : '\t';
-      await writeFile(path, part.map((line, at) => `${first + at}${separator}${line}\n`).join(''));
+      const work = part.map((line, at) => `${first + at}${separator}${line}\n`);
+      const path = await workFile(`${fileId.slice(0, 8)}-${first}`, work);
       const asked: number[] = [];
       const judge = async (indexes: readonly number[]): Promise<readonly JudgedRecord[]> => {
         asked.push(...indexes);
         const bytes = indexes.map((index) => `${lines[index]}\n`).join('');
-        return judgedAs({ text: format === 'csv' ? `${columns.join(',')}\n${bytes}` : bytes, format, contract, indexes });
+        return judgedAs({
+          text: format === 'csv' ? `${columns.join(',')}\n${bytes}` : bytes,
+          format,
+          contract,
+          indexes,
+        });
       };
       const messageId = createHash('sha256').update(`${fileId}:${first}:${part.length}`).digest('hex').slice(0, 32);
       const range: FileRange = {
@@ -111,13 +138,13 @@ describe('a range of a file', () => {
         firstIndex: first,
         records: part.length,
       };
-      ranged.push({ range, judge, asked });
+      ranged.push({ range, judge, asked, lines: work });
     }
     return ranged;
   }
 
   async function storeFile(warehouse: EmbeddedWarehouse, options: FileOptions) {
-    const sum = { stored: 0, duplicate: 0, quarantined: 0, rejected: 0, replayedMessages: 0, judged: 0 };
+    const sum = { ...NOTHING } as Record<keyof typeof NOTHING, number>;
     for (const { range, judge } of await ranges(options)) {
       const { counts, judged } = await warehouse.storeRange(range, judge);
       sum.judged += judged;
@@ -128,25 +155,205 @@ describe('a range of a file', () => {
     return sum;
   }
 
-  const records = async (warehouse: EmbeddedWarehouse, contract: Contract): Promise<readonly Row[]> => {
-    const [name = ''] = Object.keys(contract.fields);
-    const query = { dataset: contract.name, where: [], order: { field: name, descending: false }, limit: 1_000 };
-    return (await warehouse.records(query as never, BUDGET)).data as readonly Row[];
+  /** The proof of everything, of the closed database. */
+  const proofOf = async (): Promise<Proof> => {
+    const instance = await DuckDBInstance.create(join(dir, DATABASE_FILE));
+    const session = new DuckdbSession({ instance, onBroken: () => {} });
+    try {
+      return await session.exclusive((sql) => takeProof(sql, { datasets: [...CONTRACTS.keys()] }));
+    } finally {
+      await session.close();
+      instance.closeSync();
+    }
   };
+  const bronzeFiles = async (): Promise<number> =>
+    (await readdir(join(dir, 'bronze'), { recursive: true })).filter((name) => name.endsWith('.parquet')).length;
 
   it('is stored whole, and SQL alone reads what is plain', async () => {
     const warehouse = await open();
-    const lines = Array.from({ length: 10 }, (_, at) => trip(at));
-    assert.deepEqual(await storeFile(warehouse, { lines }), {
-      stored: 10,
-      duplicate: 0,
-      quarantined: 0,
-      rejected: 0,
-      replayedMessages: 0,
-      judged: 0,
+    const stored = await storeFile(warehouse, { lines: trips10 });
+    assert.deepEqual(stored, { ...NOTHING, stored: 10 });
+    const { datasets } = await warehouse.accounting(EVERYTHING, []);
+    assert.deepEqual(datasets['trips'], { ...NO_TERMS, lateRows: 10, stored: 10 });
+    assert.equal(await bronzeFiles(), 3);
+    const [entry] = await warehouse.audit({ step: 'landing.range', limit: 1 });
+    assert.deepEqual(
+      [entry?.read, entry?.stored, entry?.rejected, entry?.actor, entry?.target, entry?.outcome],
+      [2, 2, 0, 'landing', 'silver.trips', 'ok'],
+    );
+  });
+
+  it('gives each record its verdict, whoever reads it, and each row of the request one state', async () => {
+    const warehouse = await open();
+    const lines = [
+      trip(0),
+      trip(1).replace('Turin', '"Turin ""centre"""'),
+      trip(2).replace('POINT (7.7 45)', 'POINT (181 45)'),
+      'Turin,only two',
+      trip(3).replace('2018-05-21', '2018-02-30'),
+      trip(4).replace('Turin', ''),
+      trip(5),
+    ];
+    const stored = await storeFile(warehouse, { lines, fileId: FILE });
+    assert.deepEqual(stored, { ...NOTHING, stored: 3, rejected: 4, judged: 5 });
+    const rows = await warehouse.quarantine({ limit: 10 });
+    assert.deepEqual(rows.map(({ index, origin, code, pointer }) => [index, origin, code, pointer]).sort(), [
+      [2, 'request', 'FIELD_RANGE', '/destination_coord'],
+      [3, 'request', 'RECORD_MALFORMED', ''],
+      [4, 'request', 'FIELD_FORMAT', '/datetime'],
+      [5, 'request', 'FIELD_MISSING', '/region'],
+    ]);
+    const { accepted, rejected, stored: found } = await warehouse.requestOutcome(FILE.slice(0, 32));
+    assert.deepEqual([accepted, rejected, found], [3, 4, 3]);
+  });
+
+  it('that the ledger holds is not stored again, whatever its work file is by then', async () => {
+    const warehouse = await open();
+    const [first] = await ranges({ lines: trips10 });
+    assert.ok(first !== undefined);
+    await warehouse.storeRange(first.range, first.judge);
+    await rm(first.range.path);
+    const { counts, judged } = await warehouse.storeRange(first.range, first.judge);
+    assert.deepEqual([counts.stored, counts.duplicate, counts.replayedMessages, judged], [0, 0, 1, 0]);
+    assert.equal((await warehouse.counts())['trips']?.stored, 4);
+    assert.equal(await bronzeFiles(), 1);
+  });
+
+  it('of a file with rows added stores those alone, also when it is cut elsewhere', async () => {
+    const warehouse = await open();
+    const lines = [trip(0), trip(1), trip(0), trip(2), trip(0), trip(3)];
+    assert.deepEqual(await storeFile(warehouse, { lines, size: 2 }), { ...NOTHING, stored: 6 });
+    const longer = [...lines, trip(0), trip(9), trip(1)];
+    assert.deepEqual(await storeFile(warehouse, { lines: longer, size: 5 }), { ...NOTHING, stored: 3, duplicate: 6 });
+    const other = await storeFile(warehouse, { lines: [trip(3), trip(0), trip(0)] });
+    assert.deepEqual(other, { ...NOTHING, duplicate: 3 }, 'the n-th equal row of any file is one row');
+  });
+
+  it('counts equal rows over all ranges, also when the process dies between them', async () => {
+    const lines = [trip(0), trip(1), trip(0), trip(0), trip(1), trip(0)];
+    for (const { range, judge } of await ranges({ lines, size: 2 })) {
+      const warehouse = await open();
+      const [work] = await ranges({ lines, size: 2 });
+      assert.ok(work !== undefined);
+      await warehouse.storeRange(range, judge);
+      await close(warehouse);
+    }
+    const warehouse = await open();
+    assert.equal((await warehouse.counts())['trips']?.stored, 6);
+    // A plain row and one that the judge reads are equal when they mean the same.
+    const quoted = lines.map((line) => line.replace('POINT (7.7 45)', '"POINT(7.70 45e0)"'));
+    assert.deepEqual(await storeFile(warehouse, { lines: quoted }), { ...NOTHING, duplicate: 6, judged: 6 });
+  });
+
+  it('is told from others by its key, over HTTP and in files alike', async () => {
+    const warehouse = await open();
+    const columns = ['order_id', 'ordered_at', 'amount', 'gift'];
+    await warehouse.store([message({ rows: [orderByHttp('b', '2.00')] })]);
+    const lines = [
+      'a,2024-01-01T10:00:00Z,1.5,true',
+      'b,2024-01-01T10:00:00Z,2,',
+      'b,2024-01-01T10:00:00Z,3,',
+      'a,2024-01-01T10:00:00Z,1.50,true',
+    ];
+    const stored = await storeFile(warehouse, { lines, contract: orders, columns });
+    assert.deepEqual(stored, { ...NOTHING, stored: 1, duplicate: 2, quarantined: 1 });
+    const [apart] = await warehouse.quarantine({ code: 'KEY_CONFLICT', limit: 1 });
+    assert.equal(apart?.body, '{"order_id":"b","ordered_at":"2024-01-01T10:00:00.000000Z","amount":"3.00"}');
+  });
+
+  it('of a contract with derived fields has them too', async () => {
+    const warehouse = await open();
+    const line = '{"written_on":"2024-02-03","text":"a b a"}';
+    const stored = await storeFile(warehouse, { lines: [line, line], contract: notes, format: 'ndjson' });
+    assert.deepEqual(stored, { ...NOTHING, stored: 2, judged: 2 });
+    const query = {
+      ...QUERY,
+      dataset: 'notes',
+      model: 'words',
+      measures: [{ fn: 'sum', field: 'word_count' }],
+    } as const;
+    const { data } = await warehouse.aggregate({ ...query, by: ['word'] }, BUDGET);
+    assert.deepEqual(
+      new Map(data.map(({ word, sum_word_count }) => [word, sum_word_count])),
+      new Map([
+        ['a', 4],
+        ['b', 2],
+      ]),
+    );
+  });
+
+  it('is rebuilt from bronze as it was', async () => {
+    const warehouse = await open();
+    const lines = [trip(0), trip(1), trip(0), 'x', trip(2).replace('Turin', '"a ""b"" \\ ☕😀"')];
+    await storeFile(warehouse, { lines, size: 2 });
+    await storeFile(warehouse, { lines: [...lines, trip(0)], size: 6 });
+    await close(warehouse);
+    const before = await proofOf();
+    for (const name of [DATABASE_FILE, `${DATABASE_FILE}.wal`]) await rm(join(dir, name), { force: true });
+    await close(await open());
+    assert.deepEqual(await proofOf(), before);
+    const { stored, duplicate, rejected } = before['trips'] ?? {};
+    assert.deepEqual([stored, duplicate, rejected], [5, 4, 2]);
+  });
+
+  for (const point of ['while-sealing', 'range-in-bronze', 'before-commit', 'after-commit'] as const) {
+    it(`is stored once when the process dies at ${point}`, async () => {
+      const lines = [trip(0), trip(0), trip(0), trip(1)];
+      const warehouse = await open();
+      const [first, second] = await ranges({ lines, size: 2 });
+      assert.ok(first !== undefined && second !== undefined);
+      await warehouse.storeRange(first.range, first.judge);
+      await close(warehouse);
+      const copy = await mkdtemp(join(tmpdir(), 'vigia-range-death-'));
+      let died = false;
+      const dying = await open({
+        faultPoint: (name) => {
+          if (name !== point || died) return;
+          died = true;
+          // What a death leaves: everything on disk as it is now.
+          cpSync(dir, copy, { recursive: true });
+        },
+      });
+      const path = await workFile('again', second.lines);
+      await dying.storeRange({ ...second.range, path }, second.judge);
+      await close(dying);
+      assert.ok(died);
+      await rm(dir, { recursive: true });
+      await rename(copy, dir);
+      const later = await open();
+      const last = { ...second.range, path: await workFile('last', second.lines) };
+      const { counts } = await later.storeRange(last, second.judge);
+      assert.equal(counts.replayedMessages, point === 'while-sealing' ? 0 : 1);
+      const { datasets } = await later.accounting(EVERYTHING, []);
+      assert.deepEqual(datasets['trips'], { ...NO_TERMS, lateRows: 4, stored: 4 });
     });
-    assert.equal((await warehouse.counts())['trips']?.stored, 10);
-    void records;
+  }
+
+  it('that could not be committed leaves nothing, and is stored when it comes again', async () => {
+    let fails = true;
+    const warehouse = await open({
+      faultPoint: (name) => {
+        if (name === 'before-commit' && fails) throw new Error('no space');
+      },
+    });
+    const [first, second] = await ranges({ lines: [trip(0), trip(0), trip(0), trip(1)], size: 2 });
+    assert.ok(first !== undefined && second !== undefined);
+    await assert.rejects(warehouse.storeRange(first.range, first.judge), { code: 'WAREHOUSE_UNAVAILABLE' });
+    assert.equal((await warehouse.counts())['trips']?.stored, 0);
+    assert.equal(await bronzeFiles(), 0);
+    fails = false;
+    await Promise.all([first, second].map(({ range, judge }) => warehouse.storeRange(range, judge)));
+    assert.equal((await warehouse.counts())['trips']?.stored, 4);
+  });
+
+  it('whose reader answers an index twice, or of another range, is judged there', async () => {
+    const warehouse = await open();
+    const [first] = await ranges({ lines: [trip(0), trip(1), trip(2)] });
+    assert.ok(first !== undefined);
+    await writeFile(first.range.path, `0,${trip(0)}\n1,${trip(7)}\n1,${trip(1)}\n9,${trip(3)}\n`);
+    const { counts } = await warehouse.storeRange(first.range, first.judge);
+    assert.equal(counts.stored, 3);
+    assert.deepEqual(first.asked, [1, 2]);
   });
 });
 
@@ -172,7 +379,10 @@ async function judgedAs(options: {
       return;
     }
     const whole = 'verdict' in row ? row.whole : undefined;
-    judged.push({ kind: 'reject', ...rejectOf({ index, verdict: judgement.verdict, text: row.text, whole, bytesMax: 1e5 }) });
+    judged.push({
+      kind: 'reject',
+      ...rejectOf({ index, verdict: judgement.verdict, text: row.text, whole, bytesMax: 1e5 }),
+    });
   });
   return judged;
 }

@@ -174,7 +174,7 @@ function plainBoolean(name: string, cell: Cell): Proved {
 function plainTime(name: string, type: 'timestamp' | 'wallclock' | 'date', cell: Cell): Proved {
   const { text } = cell;
   const time = `${cell.prefix}_time`;
-  const instant = `concat(substr(${text}, 1, 19), '.', rpad(substr(${text}, 21, strlen(${text}) - 21), 6, '0'), 'Z')`;
+  const instant = `concat(substr(${text}, 1, 19), '.', rpad(substr(${text}, 21, greatest(strlen(${text}) - 21, 0)), 6, '0'), 'Z')`;
   const { pattern, value, made } = {
     timestamp: {
       pattern: `${DAY}T${CLOCK}(?:[.][0-9]{1,6})?Z`,
