@@ -84,7 +84,8 @@ describe('a backup', function () {
     let going = true;
     const load = Array.from({ length: 8 }, async () => {
       while (going) {
-        const id = (next += 1);
+        next += 1;
+        const id = next;
         if ((await post(running.url, id)) === 202) acknowledgedAtMs.set(id, Date.now());
       }
     });
@@ -133,7 +134,8 @@ describe('a backup', function () {
     await writeBackup({
       ...options,
       faultPoint: async () => {
-        assert.equal(await post(url, (next += 1)), 202);
+        next += 1;
+        assert.equal(await post(url, next), 202);
         while (bus.backlog().some(({ messages }) => messages > 0)) await new Promise(setImmediate);
         await sealer.sealAll();
       },

@@ -1,9 +1,13 @@
 /** What commands may ask of the running service, with the parts that do it. */
 import { writeBackup } from './backup.ts';
+import type { Bus } from './bus/bus.ts';
 import type { Config } from './config.ts';
 import { DATA_FORMAT } from './data-format.ts';
+import { examineStores } from './doctor.ts';
+import type { Equation } from './equation.ts';
 import { type TaskHandler, type TaskHandlers, TaskError, reasonOf } from './operator-tasks.ts';
 import { VERSION } from './version.ts';
+import type { EmbeddedWarehouse } from './warehouse/embedded-warehouse.ts';
 
 export interface CustodyParts {
   readonly config: Config;
@@ -11,6 +15,9 @@ export interface CustodyParts {
   readonly now: () => number;
   /** Moves into bronze what waits, entries of the audit included. */
   readonly sealAll: () => Promise<void>;
+  readonly bus: Bus;
+  readonly embedded: EmbeddedWarehouse;
+  readonly equation: () => Promise<Equation>;
   readonly faultPoint: (name: string) => void;
 }
 
@@ -23,7 +30,10 @@ export interface BackupOutcome {
 }
 
 export function custodyTasks(parts: CustodyParts): TaskHandlers {
-  return new Map<string, TaskHandler>([['backup', backupTask(parts)]]);
+  return new Map<string, TaskHandler>([
+    ['backup', backupTask(parts)],
+    ['doctor', doctorTask(parts)],
+  ]);
 }
 
 function backupTask(parts: CustodyParts): TaskHandler {
@@ -48,5 +58,12 @@ function backupTask(parts: CustodyParts): TaskHandler {
       const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
       return { files: files.length, bytes, startedAt, ...(unsealed === undefined ? {} : { unsealed }) };
     },
+  };
+}
+
+function doctorTask({ dataDir, bus, embedded, equation }: CustodyParts): TaskHandler {
+  return {
+    interrupted: 'fail',
+    run: () => examineStores({ dataDir, bus, warehouse: embedded, equation }),
   };
 }

@@ -80,7 +80,12 @@ export async function openService(
   const metrics = await telemetry.listen({ host: config.METRICS_HOST, port: config.METRICS_PORT });
   await loadSamples({ ...parts, ingest: api.ingest, folders: registry.folders });
   const sampleRemoval = watchSampleRemoval(parts);
-  const tasks = startTasks({ ...parts, sealAll: () => sealer.sealAll(), faultPoint: atFaultPoint });
+  const tasks = startTasks({
+    ...parts,
+    embedded: opened.warehouse,
+    sealAll: () => sealer.sealAll(),
+    faultPoint: atFaultPoint,
+  });
   const addresses = await begin({ config, api, metrics, telemetry, dataDir });
   const watchers = [observer, sampleRemoval, tasks];
   const stoppable = { config, api, subscription, sealer, watchers, metrics, stores, lock, telemetry };

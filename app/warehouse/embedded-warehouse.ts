@@ -12,6 +12,7 @@ import type { Contract } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
 import type { Custody } from './custody.ts';
 import { auditPage, auditRow, insertAudit, quarantinePage } from './duckdb-audit.ts';
+import { type FileQuestions, inspectFiles, type UnknownFiles } from './duckdb-inspect.ts';
 import {
   type Accounting,
   heldIds,
@@ -230,6 +231,11 @@ export class EmbeddedWarehouse implements Warehouse {
 
   newGeneration(): Promise<void> {
     return this.#parts.custody.newGeneration();
+  }
+
+  /** For the doctor: which files beside the database it does not know. */
+  inspect(questions: FileQuestions): Promise<UnknownFiles> {
+    return this.#book((sql) => inspectFiles(sql, questions));
   }
 
   /** What the WAL holds that the file does not yet. */
