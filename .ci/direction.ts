@@ -46,6 +46,7 @@ const JOURNEY = [
   '../bus/envelope.ts',
   ...WAREHOUSE_QUESTIONS,
   '../state/state.ts',
+  '../state/landing-file.ts',
   '../datasets/*.ts',
   '../record/**',
   '../telemetry/telemetry.ts',
@@ -66,6 +67,10 @@ const WAREHOUSE_ADAPTERS = [
 export const AREAS: readonly Area[] = [
   folder('api', { may: JOURNEY, owns: ['api'], because: 'api knows the interfaces, never an adapter or subscriber' }),
   folder('subscriber', { may: JOURNEY, because: 'subscriber knows the interfaces, never an adapter or api' }),
+  folder('landing', {
+    may: [...JOURNEY, '../warehouse/file-range.ts'],
+    because: 'landing knows the interfaces, never an adapter, api or subscriber',
+  }),
   folder('record', {
     may: [...CONTRACTS, '../bus/bus.ts', '../bus/envelope.ts'],
     because: 'record is pure: contracts in, messages out',

@@ -7,12 +7,14 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Api, createApi } from './api/api.ts';
+import { shownFile } from './api/landing-routes.ts';
 import type { Bus } from './bus/bus.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { type CustodyParts, custodyTasks } from './custody-tasks.ts';
 import { FormatError, type MigrationProgress, prepareFormat } from './data-format.ts';
 import { loadDatasets, type Registry } from './datasets/registry.ts';
 import { type Equation, takeEquation } from './equation.ts';
+import { type Landing, startLanding } from './landing/landing.ts';
 import { type Observer, startObserver } from './observer.ts';
 import { faultPointOf, openStores } from './open-stores.ts';
 import { watchTasks } from './operator-tasks.ts';
@@ -45,6 +47,7 @@ export interface Service {
   readonly telemetry: Telemetry;
   readonly sealer: Sealer;
   readonly observer: Observer;
+  readonly landing: Landing;
   readonly equation: () => Promise<Equation>;
   stop(options: { readonly reason: string }): Promise<void>;
 }
@@ -86,8 +89,15 @@ export async function openService(
     sealAll: () => sealer.sealAll(),
     faultPoint: atFaultPoint,
   });
+  const landing = await startLanding({
+    ...parts,
+    signingKey,
+    faultPoint: atFaultPoint,
+    onChange: (file) => api.feed.tell({ kind: 'landing', file: shownFile(file) }),
+    onCommit: ({ counts }, { dataset }) => api.feed.tell({ kind: 'committed', datasets: { [dataset]: counts } }),
+  });
   const addresses = await begin({ config, api, metrics, telemetry, dataDir });
-  const watchers = [observer, sampleRemoval, tasks];
+  const watchers = [landing, observer, sampleRemoval, tasks];
   const stoppable = { config, api, subscription, sealer, watchers, metrics, stores, lock, telemetry };
   return {
     ...addresses,
@@ -96,6 +106,7 @@ export async function openService(
     telemetry,
     sealer,
     observer,
+    landing,
     equation,
     stop: ({ reason }) => stopService(stoppable, { reason }),
   };

@@ -23,6 +23,7 @@ import { closeServer, httpServer, listen } from './http-server.ts';
 import type { IngestParts } from './ingest.ts';
 import { ingestRoutes } from './ingest-routes.ts';
 import { KeyAudit } from './key-audit.ts';
+import { landingRoutes } from './landing-routes.ts';
 import { ownRoutes } from './own-routes.ts';
 import { probeRoutes } from './probe-routes.ts';
 import { ReadAnswers } from './read-answer.ts';
@@ -127,6 +128,7 @@ function allRoutes(parts: ApiParts, { ingest, readiness, answers, keyAudit }: Ro
     ...readRoutes({ ...parts, answers }),
     ...ownRoutes({ ...parts, answers }),
     ...custodyRoutes({ ...parts, budget: ingest.budget, keyAudit }),
+    ...landingRoutes(parts),
     ...statusRoutes(parts),
     ...probeRoutes(readiness),
   ];

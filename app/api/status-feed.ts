@@ -15,6 +15,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { OutcomeCounts, Warehouse } from '../warehouse/warehouse.ts';
 import type { Gate } from './access.ts';
 import { randomId } from './ingest.ts';
+import type { ShownFile } from './landing-routes.ts';
 import { asAppError, sendProblemAndClose } from './problem.ts';
 import { asOf } from './read-answer.ts';
 import { ticketHash } from './status-routes.ts';
@@ -56,10 +57,9 @@ interface DatasetStatus {
   readonly oldestWaitingSeconds: number;
 }
 
-export interface IngestionEvent {
-  readonly kind: 'committed';
-  readonly datasets: Readonly<Record<string, OutcomeCounts>>;
-}
+export type IngestionEvent =
+  | { readonly kind: 'committed'; readonly datasets: Readonly<Record<string, OutcomeCounts>> }
+  | { readonly kind: 'landing'; readonly file: ShownFile };
 
 type FollowerEnd = Parameters<Telemetry['followerLeft']>[0]['reason'];
 
@@ -283,9 +283,18 @@ function visible<S extends Status & { readonly events?: readonly IngestionEvent[
   if (names === undefined) return status;
   const datasets = status.datasets.filter(({ dataset }) => names.includes(dataset));
   if (status.events === undefined) return { ...status, datasets };
-  const events = status.events.map((event) => ({
-    ...event,
-    datasets: Object.fromEntries(Object.entries(event.datasets).filter(([name]) => names.includes(name))),
-  }));
+  const events = status.events.map((event) => visibleEvent(event, names)).filter((event) => event !== undefined);
   return { ...status, datasets, events };
+}
+
+function visibleEvent(event: IngestionEvent, names: readonly string[]): IngestionEvent | undefined {
+  switch (event.kind) {
+    case 'committed':
+      return {
+        ...event,
+        datasets: Object.fromEntries(Object.entries(event.datasets).filter(([name]) => names.includes(name))),
+      };
+    case 'landing':
+      return names.includes(event.file.dataset) ? event : undefined;
+  }
 }

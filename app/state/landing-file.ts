@@ -4,9 +4,20 @@
  * `waiting` (seen, may still change) → `checking` → `storing` → `done`; `retrying` is a failure that may pass. The ends
  * are `done`, `skipped` (everything in it was stored before), `refused` and `gone` (it went away first).
  */
-export type LandingState = 'waiting' | 'checking' | 'storing' | 'retrying' | 'done' | 'skipped' | 'refused' | 'gone';
+export const LANDING_STATES = [
+  'waiting',
+  'checking',
+  'storing',
+  'retrying',
+  'done',
+  'skipped',
+  'refused',
+  'gone',
+] as const;
+export type LandingState = (typeof LANDING_STATES)[number];
+export type LandingEnd = 'done' | 'skipped' | 'refused' | 'gone';
 
-export const LANDING_ENDS: readonly LandingState[] = ['done', 'skipped', 'refused', 'gone'];
+export const LANDING_ENDS: readonly LandingState[] = ['done', 'skipped', 'refused', 'gone'] satisfies LandingEnd[];
 
 /** Records by what became of them, summed over the ranges that are stored. */
 export interface LandingCounts {

@@ -125,6 +125,10 @@ export const BREAKER_STATES = ['closed', 'half_open', 'open'] as const;
 export const IDEMPOTENCY_RESULTS = ['claimed', 'replayed', 'running', 'other_body'] as const;
 export const WEBSOCKET_ENDS = ['client', 'slow', 'silent', 'revoked', 'too_many', 'stopping', 'failed'] as const;
 export const STORAGE_PARTS = ['bus', 'state', 'database', 'wal', 'bronze', 'work'] as const;
+export const LANDING_STEPS = ['check', 'range', 'archive'] as const;
+export const LANDING_OUTCOMES = ['ok', 'failed'] as const;
+export const LANDING_STATES = ['waiting', 'running', 'retrying'] as const;
+export const LANDING_ENDINGS = ['done', 'skipped', 'refused', 'gone'] as const;
 export const SPAN_DROPS = ['queue_full', 'export_failed', 'shutdown'] as const;
 export const LINE_DROPS = ['buffer_full', 'write_failed'] as const;
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
@@ -188,6 +192,12 @@ export const METRICS = {
   lastCommit: { ...byDataset, name: 'vigia_last_commit_timestamp_seconds', kind: 'gauge', unit: 's', help: 'Unix time of the last commit that touched the dataset; 0 when there was none.' },
   unclassifiedRecords: { ...byDataset, name: 'vigia_unclassified_records', kind: 'gauge', unit: 'records', help: 'Stored rows in which nothing could be derived, where the contract names such a field (articles without a known word); 0 elsewhere.' },
   unclassifiedSum: { ...byDataset, name: 'vigia_unclassified_sum', kind: 'gauge', unit: "the field's", help: 'Sum over those rows of the field that the contract names (readers of those articles).' },
+
+  // Files.
+  landingStepDuration: { ...vigia, name: 'vigia_landing_step_duration_seconds', kind: 'histogram', unit: 's', help: 'Time of each step of a landing file: its check, each of its ranges, its move to the archive.', labels: { step: LANDING_STEPS, outcome: LANDING_OUTCOMES }, buckets: PIPELINE_SECONDS_BUCKETS, seriesMax: 8 },
+  landingOldestAge: { ...vigia, name: 'vigia_landing_oldest_waiting_age_seconds', kind: 'gauge', unit: 's', help: 'Age of the oldest landing file that is not at its end; 0 when there is none.' },
+  landingFiles: { ...vigia, name: 'vigia_landing_open_files', kind: 'gauge', unit: 'files', help: 'Landing files that are not at their end.', labels: { state: LANDING_STATES }, seriesMax: 4 },
+  landingEnds: { ...vigia, name: 'vigia_landing_files_total', kind: 'counter', unit: 'files', help: 'Landing files that came to their end.', labels: { outcome: LANDING_ENDINGS }, seriesMax: 6 },
 
   // The loss equation.
   equationRecords: { ...vigia, name: 'vigia_equation_records', kind: 'gauge', unit: 'records', help: 'The terms of the loss equation, summed over rows at one cut.', labels: { dataset: 'dataset', state: Object.values(EQUATION_TERMS) }, seriesMax: 800 },
@@ -302,6 +312,9 @@ export const LOG_EVENTS = {
   warehouseRebuilt: { event: 'warehouse.rebuilt', level: 'info', about: 'The warehouse was rebuilt from bronze.', fields: ['files', 'messages', 'records', 'durationMs'] },
   busReconciled: { event: 'bus.reconciled', level: 'info', about: 'Bus and ledger were squared at start.', fields: ['acknowledged', 'redelivered'] },
   equationBroken: { event: 'equation.broken', level: 'error', about: 'The loss equation does not add up.', fields: ['dataset', 'difference', 'cut'] },
+  landingEnded: { event: 'landing.ended', level: 'info', about: 'A landing file was stored, or was stored before, and lies in the archive.', fields: ['file', 'landingId', 'dataset', 'outcome', 'code', 'records', 'stored', 'duplicate', 'quarantined', 'rejected'] },
+  landingRefused: { event: 'landing.refused', level: 'warn', about: 'A landing file was refused as a whole, or went away before its end.', fields: ['file', 'landingId', 'dataset', 'outcome', 'code', 'records', 'stored', 'duplicate', 'quarantined', 'rejected'] },
+  landingFailed: { event: 'landing.failed', level: 'error', about: 'A landing file could not be taken now; it stays where it is and is tried again.', fields: ['file', 'landingId', 'dataset', 'code', 'attempts', 'error'] },
   deadLettersReplayed: { event: 'dead_letters.replayed', level: 'info', about: 'Dead letters were put back.', fields: ['messages', 'records', 'keyId', 'requestId'] },
   samplesLoaded: { event: 'samples.loaded', level: 'info', about: 'Sample data was accepted.', fields: ['dataset', 'records'] },
   samplesRemoved: { event: 'samples.removed', level: 'info', about: 'Sample data was removed.', fields: ['records'] },

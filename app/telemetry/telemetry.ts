@@ -5,6 +5,7 @@
 import { LEVELS, LINE_DROPS, type LogEvent, SPAN_DROPS, UNMATCHED_ROUTE } from './catalogue.ts';
 import { Harmless, harmlessLog, harmlessMeasures } from './harmless.ts';
 import { type Level, type Log, type LogFields, openLog } from './log.ts';
+import { type LandingTelemetry, landingTelemetry } from './landing-telemetry.ts';
 import { type MessageTelemetry, messageTelemetry } from './message-telemetry.ts';
 import { type Measures, Metrics } from './metrics.ts';
 import { type RecordTelemetry, recordTelemetry } from './record-telemetry.ts';
@@ -61,7 +62,7 @@ export interface ServiceTelemetry {
   shutdown(options: { readonly timeoutMs: number }): Promise<void>;
 }
 
-export type Telemetry = RequestTelemetry & MessageTelemetry & RecordTelemetry & ServiceTelemetry;
+export type Telemetry = RequestTelemetry & MessageTelemetry & RecordTelemetry & LandingTelemetry & ServiceTelemetry;
 
 interface Parts {
   readonly metrics: Measures;
@@ -88,12 +89,14 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     samples.add(sample);
   };
   const parts = { metrics, log, samples, now, startedAtMs: now() };
+  const records = recordTelemetry({ metrics, log, now, onScrape });
   metrics.set('buildInfo', buildLabels(options), 1);
   onScrape(ownAccounts({ metrics, log, harmless }));
   return {
     ...requestTelemetry({ metrics, log, routes }),
     ...messageTelemetry({ metrics, log, harmless, system }),
-    ...recordTelemetry({ metrics, log, now, onScrape }),
+    ...records,
+    ...landingTelemetry({ metrics, log, records }),
     ...lifeTelemetry({ ...parts, build: buildLabels(options), announce: announcement(options) }),
     selfCheck,
     log: (event, fields) => log.write(event, fields),
