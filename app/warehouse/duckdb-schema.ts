@@ -6,12 +6,8 @@
  * more than looking for duplicates in the partitions that a batch touches.
  */
 import type { Contract, Field, GoldModel } from '../datasets/contract.ts';
-import { literal, quoted, type Sql, StartError } from './duckdb-session.ts';
-
-export interface Column {
-  readonly name: string;
-  readonly type: string;
-}
+import { type Column, evolveTable, keepContract, keepContracts } from './duckdb-evolution.ts';
+import { literal, quoted, type Sql } from './duckdb-session.ts';
 
 /** The contract's columns in silver, in the contract's order, derived ones after. */
 export function contractColumns(contract: Contract): readonly Column[] {
@@ -89,7 +85,7 @@ function typeOf(field: Field): string {
 const CUSTODY_TABLES = [
   // `generation`, and the SQL of each gold view as it was made.
   'custody.facts(name VARCHAR, value VARCHAR)',
-  'custody.datasets(dataset VARCHAR, contract_version INTEGER)',
+  'custody.datasets(dataset VARCHAR, contract_version INTEGER, contract VARCHAR)',
   'custody.commits("commit" BIGINT, committed_at_ms BIGINT)',
   // One row a message. The lists hold row indexes: states are sums over rows, not running counters.
   `custody.ledger(message_id UUID, dataset VARCHAR, request_id VARCHAR, api_key_id VARCHAR, contract_version INTEGER,
@@ -105,7 +101,7 @@ const CUSTODY_TABLES = [
     first_settle_order BIGINT, last_settle_order BIGINT, last_ordinal BIGINT)`,
 ] as const;
 
-/** Makes what is missing, refuses what differs. True when anything was made. Throws StartError. */
+/** Makes what is missing, brings along what may change in place, refuses the rest. True when anything was made. Throws StartError. */
 export async function prepareSchema(sql: Sql, contracts: ReadonlyMap<string, Contract>): Promise<boolean> {
   const present = await tablesPresent(sql);
   let made = false;
@@ -115,14 +111,20 @@ export async function prepareSchema(sql: Sql, contracts: ReadonlyMap<string, Con
     await sql.run("INSERT INTO custody.facts VALUES ('generation', replace(uuid()::VARCHAR, '-', ''))");
     made = true;
   }
+  made = (await keepContracts(sql)) || made;
   for (const contract of contracts.values()) {
     if (present.has(`silver.${contract.name}`)) {
-      await compareTable(sql, contract);
+      const evolved = await evolveTable(sql, {
+        contract,
+        table: silverTable(contract.name),
+        columns: silverColumns(contract),
+      });
+      made ||= evolved;
       continue;
     }
     const columns = silverColumns(contract).map(({ name, type }) => `${quoted(name)} ${type}`);
     await sql.run(`CREATE TABLE ${silverTable(contract.name)}(${columns.join(', ')})`);
-    await sql.run('INSERT INTO custody.datasets VALUES ($1, $2)', [contract.name, contract.version]);
+    await keepContract(sql, contract);
     made = true;
   }
   return (await prepareViews(sql, contracts)) || made;
@@ -137,37 +139,6 @@ async function tablesPresent(sql: Sql): Promise<ReadonlySet<string>> {
     "SELECT schema_name || '.' || table_name AS name FROM duckdb_tables() WHERE NOT internal",
   );
   return new Set(rows.map(({ name }) => String(name)));
-}
-
-async function compareTable(sql: Sql, contract: Contract): Promise<void> {
-  const found = await sql.rows(
-    "SELECT column_name AS name, data_type AS type FROM duckdb_columns() WHERE schema_name = 'silver' AND table_name = $1 ORDER BY column_index",
-    [contract.name],
-  );
-  const stored = found.map(({ name, type }) => `${name} ${plainType(String(type))}`).join(', ');
-  const expected = silverColumns(contract)
-    .map(({ name, type }) => `${name} ${plainType(type)}`)
-    .join(', ');
-  const [version] = await sql.rows('SELECT max(contract_version) AS version FROM custody.datasets WHERE dataset = $1', [
-    contract.name,
-  ]);
-  if (stored === expected) {
-    if (Number(version?.version) !== contract.version) {
-      await sql.run('UPDATE custody.datasets SET contract_version = $2 WHERE dataset = $1', [
-        contract.name,
-        contract.version,
-      ]);
-    }
-    return;
-  }
-  throw new StartError(
-    `silver.${contract.name} was made for version ${version?.version} of its contract and has (${stored}); version ${contract.version} says (${expected}). Run npm run warehouse:rebuild, or go back to the old contract.`,
-  );
-}
-
-/** DuckDB answers types with its own quoting and spacing. */
-function plainType(type: string): string {
-  return type.replaceAll('"', '').replaceAll(/\s+/g, ' ').replaceAll(', ', ',');
 }
 
 /** Views are made again only when their SQL changed, because DDL costs a checkpoint. */
