@@ -51,7 +51,8 @@ export async function draftFile(options: {
   const { sql, select, workDir, written } = options;
   const temporary = join(workDir, `${randomUUID()}.parquet`);
   try {
-    await sql.run(`COPY (${select}) TO ${literal(temporary)} (FORMAT parquet, COMPRESSION zstd)`);
+    // Level 1 takes 60 % of the default's time and writes files of 95 % of the size (trips).
+    await sql.run(`COPY (${select}) TO ${literal(temporary)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)`);
     const [counted] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM read_parquet(${literal(temporary)})`);
     written?.();
     await syncFile(temporary);

@@ -9,7 +9,13 @@ import { literal, quoted } from './duckdb-session.ts';
 import type { FileRange } from './file-range.ts';
 import { all, type Cell, plainChecks, type PlainField, plainField } from './plain-fields.ts';
 
-/** The statement `… SELECT <index>, <silver columns>, <event date>, <id>, <canonical text>`. */
+/**
+ * No filter and no expression is moved through a LIMIT. Otherwise the filter is pushed below what it filters, and
+ * everything is made twice or more: 3 s for 100,000 rows in place of 0.5; a materialized CTE would take 0.7.
+ */
+const BARRIER = 'LIMIT 1000000000000';
+
+/** The statement `SELECT <index>, <silver columns>, <event date>, <id>, <canonical text>`. */
 export function plainRows(contract: Contract, range: Pick<FileRange, 'format' | 'path'>): string | undefined {
   if (contract.derived !== undefined) return undefined;
   const names = Object.keys(contract.fields);
@@ -36,10 +42,8 @@ export function plainRows(contract: Contract, range: Pick<FileRange, 'format' | 
   const kept = ['_index', ...columns, `${day} AS _day`, ...keyColumns, `${bodyText(contract, fields)} AS body`];
   const hidden = ['_day', ...keys.map((_, at) => `_key${at}`)];
   const made = [...fields.values()].flatMap((field) => field.made);
-  // Materialized: otherwise the filter is pushed below what it filters, and everything is made twice or more.
-  return `WITH made AS MATERIALIZED (SELECT ${['*', ...made].join(', ')} FROM (${source.select}))
-    SELECT _index, * EXCLUDE (_index, ${hidden.join(', ')}, body), CAST(_day AS DATE) AS _event_date, ${id} AS _event_id, body
-    FROM (SELECT ${kept.join(', ')} FROM made WHERE ${where})`;
+  return `SELECT _index, * EXCLUDE (_index, ${hidden.join(', ')}, body), CAST(_day AS DATE) AS _event_date, ${id} AS _event_id, body
+    FROM (SELECT ${kept.join(', ')} FROM (SELECT ${['*', ...made].join(', ')} FROM (${source.select}) ${BARRIER}) WHERE ${where} ${BARRIER})`;
 }
 
 /** Of the n-th equal row of a file, as `eventIdInFile` hashes it. Arguments are SQL. */
