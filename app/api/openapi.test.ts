@@ -32,6 +32,7 @@ const ROUTES = [
   'post /v1/dead-letters/replay',
   'get /v1/audit',
   'get /v1/slo',
+  'get /v1/landing',
   'post /v1/ws-tickets',
   'get /data_analysis',
   'get /stats',
