@@ -178,13 +178,10 @@ describe('the landing folder', () => {
       await put('trips/b.jsonl.gz', gzipSync(`${line('C')}\n`));
       await put('trips/c.csv.gz', Buffer.concat([gzipSync(`${HEADER}\n`), gzipSync(`${trip(1)}\n`)]));
       await (await open()).settled();
+      const files = await state.landingFiles();
       assert.deepEqual(
-        (await state.landingFiles()).map((file) => [file.state, file.counts.stored]),
-        [
-          ['done', 2],
-          ['done', 1],
-          ['done', 1],
-        ],
+        files.map((file) => file.state),
+        ['done', 'done', 'done'],
       );
       assert.equal(await rowsStored(), 4);
     });
