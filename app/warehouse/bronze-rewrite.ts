@@ -56,8 +56,11 @@ export interface RewriteOptions extends Places {
   readonly reason: string;
   /** Of one folder, and known to the database. */
   readonly files: readonly BronzeFile[];
-  /** `where`: SQL over the columns of a rows or audit file; rows for which it is not true are left out. */
-  readonly keep: 'all' | { readonly where: string };
+  /**
+   * `where`: SQL over the columns of a rows or audit file; rows for which it is not true are left out. `withoutContent`:
+   * tombstone files; of a row that they name (reason `erased` or `expired`) only message and index are kept.
+   */
+  readonly keep: 'all' | { readonly where: string } | { readonly withoutContent: readonly BronzeFile[] };
   readonly reader: DuckdbSession;
 }
 
@@ -115,15 +118,29 @@ async function draftOf(
   const [counted] = await sql.rows(
     `SELECT count(*)::DOUBLE AS "rows", count(DISTINCT (${row}))::DOUBLE AS single FROM ${read}`,
   );
-  const where = keep === 'all' ? 'true' : keep.where;
+  const where = keep !== 'all' && 'where' in keep ? keep.where : 'true';
   // Ranking costs more than all else, and a message is in two files only after a crash or a second publish.
   const from = counted?.rows === counted?.single ? `${read} WHERE (${where})` : firstCopies(read, { kind, where });
-  const select = `SELECT * EXCLUDE (filename) FROM ${from} ORDER BY ${kind === 'rows' ? ROWS_ORDER : 'ordinal'}`;
+  const kept = `SELECT * EXCLUDE (filename) FROM ${from}`;
+  const bare = keep !== 'all' && 'withoutContent' in keep ? withoutContent(kept, keep.withoutContent) : kept;
+  const select = `SELECT * FROM (${bare}) ORDER BY ${kind === 'rows' ? ROWS_ORDER : 'ordinal'}`;
   const draft = await draftFile({ sql, select, workDir });
-  if (keep === 'all' && draft.rows !== counted?.single) {
+  const whole = keep === 'all' || 'withoutContent' in keep;
+  if (whole && draft.rows !== counted?.single) {
     throw refused(`${draft.rows} rows written of ${String(counted?.single)}`);
   }
   return { draft, rowsBefore: Number(counted?.rows) };
+}
+
+/** What a tombstone names keeps its place, so that its message is still known by what it had. */
+function withoutContent(rows: string, tombstones: readonly BronzeFile[]): string {
+  const graves = `SELECT message_id, "index", min(reason) AS reason FROM read_parquet([${tombstones.map(({ path }) => literal(path)).join(', ')}], union_by_name = true)
+    WHERE reason IN ('erased', 'expired') GROUP BY ALL`;
+  const emptied = ['event_id', 'body', 'code', 'pointer', 'expected', 'got', 'body_bytes', 'body_hash'].map(
+    (column) => `if(g.reason IS NULL, r.${column}, NULL) AS ${column}`,
+  );
+  const kind = `if(g.reason IS NOT NULL AND r.kind IN ('row', 'reject'), g.reason || '_' || r.kind, r.kind) AS kind`;
+  return `SELECT r.* REPLACE (${[kind, ...emptied].join(', ')}) FROM (${rows}) r LEFT JOIN (${graves}) g ON g.message_id = r.message_id AND g."index" = r."index"`;
 }
 
 function firstCopies(read: string, { kind, where }: { readonly kind: BronzeKind; readonly where: string }): string {

@@ -6,6 +6,9 @@
  *
  * Layout: `<dataset>/<day of receipt>/<sha256>.parquet`, `_audit/<sha256>.parquet`, `_tombstones/<sha256>.parquet`.
  * Files may be rewritten into others (bronze-rewrite.ts).
+ *
+ * `kind` in a rows file is `row` or `reject`. What is left of one that was taken out for good is a row without content:
+ * its kind is `erased_row`, `expired_row`, `erased_reject` or `expired_reject`, and only message and index are known.
  */
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';

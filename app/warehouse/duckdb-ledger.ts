@@ -6,7 +6,14 @@
  */
 import { silverTable } from './duckdb-schema.ts';
 import type { Sql } from './duckdb-session.ts';
-import type { DatasetCounts, RequestOutcome, RowOutcome, StorableMessage, WarehouseAccounting } from './warehouse.ts';
+import type {
+  DatasetCounts,
+  GoneRows,
+  RequestOutcome,
+  RowOutcome,
+  StorableMessage,
+  WarehouseAccounting,
+} from './warehouse.ts';
 
 /** A message's id as the bus writes it. */
 export const HEX = "replace(message_id::VARCHAR, '-', '')";
@@ -53,9 +60,11 @@ export async function heldMessages(sql: Sql, messages: readonly StorableMessage[
 }
 
 /** What the ledger keeps of a message. */
-interface LedgerMessage extends Pick<StorableMessage, 'sequence' | 'late'> {
+interface LedgerMessage extends Pick<StorableMessage, 'sequence' | 'late' | 'gone'> {
   readonly envelope: Omit<StorableMessage['envelope'], 'rows' | 'rejects'>;
 }
+
+const NONE_GONE: GoneRows = { erased: [], expired: [], rejected: 0 };
 
 interface LedgerOptions {
   readonly messages: readonly { readonly position: number; readonly message: LedgerMessage }[];
@@ -65,7 +74,7 @@ interface LedgerOptions {
 }
 
 export async function insertLedger(sql: Sql, { messages, commitNumber, classified }: LedgerOptions): Promise<void> {
-  const facts = messages.map(({ position, message: { envelope, sequence, late } }) => ({
+  const facts = messages.map(({ position, message: { envelope, sequence, late, gone = NONE_GONE } }) => ({
     id: envelope.messageId,
     dataset: envelope.dataset,
     request: envelope.requestId,
@@ -75,11 +84,13 @@ export async function insertLedger(sql: Sql, { messages, commitNumber, classifie
     late,
     position,
     at: envelope.receivedAt,
-    accepted: envelope.rowCount,
-    rejected: envelope.rejectCount,
+    accepted: envelope.rowCount + gone.erased.length + gone.expired.length,
+    rejected: envelope.rejectCount + gone.rejected,
+    erased: gone.erased,
+    expired: gone.expired,
   }));
   const shape =
-    '[{"id":"UUID","dataset":"VARCHAR","request":"VARCHAR","key":"VARCHAR","version":"INTEGER","sequence":"BIGINT","late":"BOOLEAN","position":"INTEGER","at":"TIMESTAMP","accepted":"INTEGER","rejected":"INTEGER"}]';
+    '[{"id":"UUID","dataset":"VARCHAR","request":"VARCHAR","key":"VARCHAR","version":"INTEGER","sequence":"BIGINT","late":"BOOLEAN","position":"INTEGER","at":"TIMESTAMP","accepted":"INTEGER","rejected":"INTEGER","erased":["INTEGER"],"expired":["INTEGER"]}]';
   const verdicts = classified
     ? `SELECT _message_id, coalesce(list(_index ORDER BY _index) FILTER (_verdict = 'duplicate'), []) AS duplicates,
          count(*) FILTER (_verdict = 'conflict') AS conflicts FROM classified GROUP BY _message_id`
@@ -87,7 +98,8 @@ export async function insertLedger(sql: Sql, { messages, commitNumber, classifie
   await sql.run(
     `INSERT INTO custody.ledger
      SELECT m.id, m.dataset, m.request, m.key, m.version, m.sequence, m.late, $2, m.position, m."at", m.accepted, m.rejected,
-       m.accepted - coalesce(len(v.duplicates), 0) - coalesce(v.conflicts, 0), coalesce(v.conflicts, 0), coalesce(v.duplicates, []), [], []
+       m.accepted - coalesce(len(v.duplicates), 0) - coalesce(v.conflicts, 0) - len(m.erased) - len(m.expired), coalesce(v.conflicts, 0),
+       coalesce(v.duplicates, []), m.erased, m.expired
      FROM (SELECT unnest(from_json($1, '${shape}')) AS m) f LEFT JOIN (${verdicts}) v ON v._message_id = f.m.id
      ORDER BY m.position`,
     [JSON.stringify(facts), BigInt(commitNumber)],

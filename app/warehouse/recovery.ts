@@ -12,6 +12,7 @@ import type { EnvelopeReject, EnvelopeRow } from '../bus/envelope.ts';
 import type { Contract } from '../datasets/contract.ts';
 import { registeredHashes, registerFiles } from './bronze.ts';
 import { type BronzeFile, factsOf, requireIntact } from './bronze-file.ts';
+import { type SealedMessage, sealedMessageOf, sealedMessagesSql } from './bronze-replay.ts';
 import { type DuckdbSession, kindOf, literal, type Sql, type SqlRow } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
 import { applyTombstones } from './erasure.ts';
@@ -21,6 +22,9 @@ import type { StorableMessage } from './warehouse.ts';
 const VERIFY_ALWAYS_BYTES = 128 * 1024 * 1024;
 const BATCH_MESSAGES_MAX = 2_000;
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+/** Of what SQL stores again by itself: some 150 MB of the warehouse's memory. A message of a file may be larger alone. */
+const SQL_BATCH_ROWS_MAX = 200_000;
+const SQL_BATCH_BYTES_MAX = 64 * 1024 * 1024;
 
 export type RecoveryProgress =
   | { readonly kind: 'set_aside'; readonly path: string; readonly reason: string }
@@ -188,7 +192,9 @@ class Replay {
       }
       const waiting = [...graves];
       for (const cluster of clustersOf(ranges)) {
-        await this.#cluster({ dataset, files: cluster, waiting });
+        const { derived } = contracts.get(dataset) ?? {};
+        if (derived === undefined) await this.#clusterBySql({ dataset, files: cluster, waiting });
+        else await this.#cluster({ dataset, files: cluster, waiting });
         await this.register(cluster);
       }
     }
@@ -220,6 +226,43 @@ class Replay {
       this.#messages += 1;
       this.#rows += message.envelope.rowCount;
       if (batch.length >= BATCH_MESSAGES_MAX || bytes >= BATCH_BYTES_MAX) await flush();
+    }
+    await flush();
+  }
+
+  /** The same for rows that TypeScript need not see: only what a message is passes through here. */
+  async #clusterBySql(options: {
+    readonly dataset: string;
+    readonly files: readonly BronzeFile[];
+    readonly waiting: CommitRange[];
+  }): Promise<void> {
+    const { dataset, files, waiting } = options;
+    const { store, contracts, reader } = this.#options;
+    const contract = contracts.get(dataset);
+    if (contract === undefined) return;
+    let batch: SealedMessage[] = [];
+    let [rows, bytes] = [0, 0];
+    const flush = async (): Promise<void> => {
+      if (batch.length > 0) await store.storeAgain(contract, batch);
+      batch = [];
+      [rows, bytes] = [0, 0];
+    };
+    const stream = await reader.exclusive(async (sql) => sql.stream(sealedMessagesSql(files)));
+    for await (const found of stream) {
+      for (const { commit, message, bytes: own } of found.map((row) => sealedMessageOf(row, dataset))) {
+        const { rowCount } = message.envelope;
+        if (rows + rowCount > SQL_BATCH_ROWS_MAX || bytes + own > SQL_BATCH_BYTES_MAX) await flush();
+        while (waiting[0] !== undefined && waiting[0].last < commit) {
+          await flush();
+          await this.#bury(waiting[0].file);
+          waiting.shift();
+        }
+        batch.push(message);
+        rows += rowCount;
+        bytes += own;
+        this.#messages += 1;
+        this.#rows += rowCount;
+      }
     }
     await flush();
   }
@@ -303,7 +346,10 @@ function messagesSql(dataset: string, files: readonly BronzeFile[]): string {
       any_value(contract_version) AS contract_version, strftime(any_value(received_at), '%Y-%m-%dT%H:%M:%S.%fZ') AS received_at,
       any_value(sequence)::DOUBLE AS sequence, any_value(late) AS late, any_value("commit")::DOUBLE AS "commit",
       '[' || coalesce(string_agg(${row}, ',' ORDER BY "index") FILTER (kind = 'row'), '') || ']' AS "rows",
-      '[' || coalesce(string_agg(${reject}, ',' ORDER BY "index") FILTER (kind = 'reject'), '') || ']' AS rejects
+      '[' || coalesce(string_agg(${reject}, ',' ORDER BY "index") FILTER (kind = 'reject'), '') || ']' AS rejects,
+      to_json(coalesce(list("index" ORDER BY "index") FILTER (kind = 'erased_row'), []))::VARCHAR AS erased,
+      to_json(coalesce(list("index" ORDER BY "index") FILTER (kind = 'expired_row'), []))::VARCHAR AS expired,
+      count(*) FILTER (kind IN ('erased_reject', 'expired_reject'))::DOUBLE AS rejects_gone
     FROM read_parquet([${paths}], filename = true)
     GROUP BY read_parquet.message_id, filename
     ORDER BY any_value("commit") NULLS LAST, any_value(position), any_value(settle_order)`;
@@ -322,9 +368,20 @@ function messageOf(row: SqlRow): { readonly commit: number; readonly message: St
     rowCount: rows.length,
     rejectCount: rejects.length,
   };
+  const gone = {
+    erased: JSON.parse(String(row.erased)) as readonly number[],
+    expired: JSON.parse(String(row.expired)) as readonly number[],
+    rejected: Number(row.rejects_gone),
+  };
   const data = Buffer.from(`${JSON.stringify(header).slice(0, -1)},"rows":${row.rows},"rejects":${row.rejects}}`);
   return {
     commit: typeof row.commit === 'number' ? row.commit : Number.POSITIVE_INFINITY,
-    message: { envelope: { ...header, rows, rejects }, data, sequence: Number(row.sequence), late: row.late === true },
+    message: {
+      envelope: { ...header, rows, rejects },
+      data,
+      sequence: Number(row.sequence),
+      late: row.late === true,
+      gone,
+    },
   };
 }

@@ -17,6 +17,16 @@ export interface StorableMessage {
   readonly sequence: number;
   /** Accepted only when first delivered: a foreign publisher's. */
   readonly late: boolean;
+  /** Of a message that is stored again: rows that were taken out of it for good, which no file holds any more. */
+  readonly gone?: GoneRows;
+}
+
+export interface GoneRows {
+  /** Indexes, rising. */
+  readonly erased: readonly number[];
+  readonly expired: readonly number[];
+  /** How many rejected ones. */
+  readonly rejected: number;
 }
 
 export interface StoreOutcome {
