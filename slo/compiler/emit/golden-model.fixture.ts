@@ -41,7 +41,7 @@ const latency: Indicator = {
 
 const readable: Indicator = {
   kind: 'good-ratio',
-  good: { metric: `${READABLE}_bucket`, matchers: [{ label: 'le', op: '=~', value: '5(?:\\.0)?' }] },
+  good: { metric: `${READABLE}_bucket`, matchers: [{ label: 'le', op: '=', value: '5' }] },
   total: { metric: `${READABLE}_count`, matchers: [] },
   latency: { histogram: READABLE, thresholdSeconds: decimal('5') },
 };

@@ -11,6 +11,7 @@ import {
 } from '../model.ts';
 import { quoted, selectorText } from '../selector.ts';
 import { badRate } from '../series.ts';
+import { bucketText } from './promql.ts';
 
 /** Objective names are unique, so one matcher finds all that is recorded of one. */
 export function ofObjective({ name }: Pick<Objective, 'name'>): string {
@@ -42,7 +43,7 @@ export function spentBy(
 ): string {
   const { indicator } = objective;
   const by = labels.length === 0 ? '' : ` by (${labels.join(', ')})`;
-  const increase = (selector: Selector): string => `sum${by} (increase(${selectorText(selector)}[${window.duration}]))`;
+  const increase = (selector: Selector): string => `sum${by} (increase(${bucketText(selector)}[${window.duration}]))`;
   switch (indicator.kind) {
     case 'bad-ratio':
       return increase(indicator.bad);

@@ -233,7 +233,7 @@ function summedRate(objective: Objective, selector: Selector, windowSeconds: num
 }
 
 /** prom-client writes le="5", Prometheus 3 stores "5.0": a whole bound is matched in both spellings. */
-function bucketText(selector: Selector): string {
+export function bucketText(selector: Selector): string {
   const matchers = selector.matchers.map((matcher): Matcher => {
     const whole = matcher.label === 'le' && matcher.op === '=' && /^\d+$/.test(matcher.value);
     return whole ? { label: 'le', op: '=~', value: `${matcher.value}(\\.0)?` } : matcher;
