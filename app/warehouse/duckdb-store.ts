@@ -6,8 +6,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Contract } from '../datasets/contract.ts';
+import { type SealedMessage, storeFromBronze } from './bronze-replay.ts';
 import { auditRow, insertAudit } from './duckdb-audit.ts';
-import { HEX, heldMessages } from './duckdb-ledger.ts';
+import { HEX, heldIds, heldMessages } from './duckdb-ledger.ts';
 import type { DuckdbSession, Sql, SqlRow } from './duckdb-session.ts';
 import { failed, type Group, storeGroup } from './duckdb-stage.ts';
 import type { Commit, Partitions } from './partitions.ts';
@@ -155,6 +156,26 @@ export class DuckdbStore {
       this.#commit?.resolve();
       this.#commit = undefined;
     }
+  }
+
+  /** Messages of one dataset again, from their bronze files: in their order, each once, unless the ledger holds it. */
+  storeAgain(contract: Contract, messages: readonly SealedMessage[]): Promise<void> {
+    return this.#options.session.exclusive(async (sql) => {
+      const ids = messages.map(({ envelope }) => envelope.messageId);
+      const known = new Set(await heldIds(sql, ids));
+      const fresh = messages.filter(({ envelope: { messageId } }) => {
+        const isFresh = !known.has(messageId);
+        known.add(messageId);
+        return isFresh;
+      });
+      if (fresh.length === 0) return;
+      const commit = this.nextCommit();
+      const fill = async (): Promise<Touched> => {
+        const days = await storeFromBronze({ ...this.#options, sql, contract, commit, messages: fresh });
+        return { touched: [{ dataset: contract.name, days }] };
+      };
+      await this.commitAs({ sql, commit, fill });
+    });
   }
 
   async #fill(options: FillOptions): Promise<Filled> {
