@@ -7,6 +7,7 @@ import { examineStores } from './doctor.ts';
 import type { Equation } from './equation.ts';
 import { type TaskHandler, type TaskHandlers, TaskError, reasonOf } from './operator-tasks.ts';
 import { VERSION } from './version.ts';
+import type { Backfilled } from './warehouse/duckdb-backfill.ts';
 import type { EmbeddedWarehouse } from './warehouse/embedded-warehouse.ts';
 
 export interface CustodyParts {
@@ -33,6 +34,7 @@ export function custodyTasks(parts: CustodyParts): TaskHandlers {
   return new Map<string, TaskHandler>([
     ['backup', backupTask(parts)],
     ['doctor', doctorTask(parts)],
+    ['backfill', backfillTask(parts)],
   ]);
 }
 
@@ -65,5 +67,23 @@ function doctorTask({ dataDir, bus, embedded, equation }: CustodyParts): TaskHan
   return {
     interrupted: 'fail',
     run: () => examineStores({ dataDir, bus, warehouse: embedded, equation }),
+  };
+}
+
+export interface BackfillArgs {
+  readonly dataset: string;
+  /** Event days, `YYYY-MM-DD`: from ≤ day < to. */
+  readonly from: string;
+  readonly to: string;
+}
+
+function backfillTask({ embedded, sealAll }: CustodyParts): TaskHandler {
+  return {
+    interrupted: 'again',
+    run: async (args, { tell, signal }): Promise<Backfilled> => {
+      // What is in no bronze file yet could not be made again.
+      await sealAll();
+      return embedded.backfill({ ...(args as BackfillArgs), tell, signal });
+    },
   };
 }

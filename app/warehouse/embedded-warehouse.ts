@@ -12,6 +12,8 @@ import type { Contract } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
 import type { Custody } from './custody.ts';
 import { auditPage, auditRow, insertAudit, quarantinePage } from './duckdb-audit.ts';
+import { Bronze } from './bronze.ts';
+import { type Backfilled, backfillDays, type BackfillOptions } from './duckdb-backfill.ts';
 import { type FileQuestions, inspectFiles, type UnknownFiles } from './duckdb-inspect.ts';
 import {
   type Accounting,
@@ -231,6 +233,15 @@ export class EmbeddedWarehouse implements Warehouse {
 
   newGeneration(): Promise<void> {
     return this.#parts.custody.newGeneration();
+  }
+
+  /** Makes the rows of some event days again out of bronze. What waits is sealed by the caller before. */
+  backfill(options: Omit<BackfillOptions, 'contract'> & { readonly dataset: string }): Promise<Backfilled> {
+    const { places, partitions, store, sealer, writer, options: own } = this.#parts;
+    const { now, faultPoint } = own;
+    const bronze = new Bronze({ dir: places.bronze, workDir: places.work });
+    const parts = { bronze, workDir: places.work, partitions, store, reader: sealer, writer, now, faultPoint };
+    return backfillDays(parts, { ...options, contract: this.#contract(options.dataset) });
   }
 
   /** For the doctor: which files beside the database it does not know. */
