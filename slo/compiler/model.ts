@@ -108,10 +108,10 @@ export interface SliceIndicator {
   readonly sliceSeconds: number;
 }
 export type Comparison = 'lt' | 'lte' | 'gt' | 'gte';
-/** A number, or a gauge that holds it for each group (the promise of each contract). */
+/** A number, or that many times a gauge, group by group (the promise of each contract). */
 export type SliceThreshold =
   | { readonly kind: 'number'; readonly value: Decimal }
-  | { readonly kind: 'metric'; readonly selector: Selector };
+  | { readonly kind: 'metric'; readonly selector: Selector; readonly times: Decimal };
 
 export interface Grouping {
   readonly label: string;

@@ -6,7 +6,7 @@
 import { stringify } from 'yaml';
 import { alertLabels, alertsOf } from '../alerts.ts';
 import { decimalText } from '../decimal.ts';
-import type { Alert, Objective } from '../model.ts';
+import type { Alert, Model, Objective } from '../model.ts';
 import {
   badEvents,
   badRate,
@@ -18,6 +18,7 @@ import {
   weightedRatio,
 } from '../series.ts';
 import { alertAnnotations } from './alert-text.ts';
+import { GENERATED_NOTE, type GeneratedFile } from './generated-file.ts';
 import {
   badOver,
   badSlice,
@@ -56,9 +57,12 @@ export type Rule =
 
 const BUDGET_INTERVAL = '5m';
 
-export function prometheusRules(objective: Objective): string {
-  const header = `# Made from ${objective.file} by \`npm run slo -- compile\`; never edited.\n`;
-  return header + stringify({ groups: ruleGroups(objective) }, { lineWidth: 0 });
+/** One file an objective, so that a change shows what it changes. */
+export function emitPrometheusRules({ objectives }: Model): readonly GeneratedFile[] {
+  return objectives.map((objective) => ({
+    path: `prometheus/${objective.name}.yaml`,
+    text: `# ${GENERATED_NOTE}\n${stringify({ groups: ruleGroups(objective) }, { lineWidth: 0 })}`,
+  }));
 }
 
 /** What the file says, as data: for lints, proofs and mutation. */
