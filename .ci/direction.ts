@@ -55,6 +55,10 @@ const JOURNEY = [
   '../equation.ts',
 ] as const;
 
+/** What every folder beside the service may know of it. */
+const OPEN_FACTS = ['**/app/telemetry/catalogue.ts', '**/app/datasets/datasets.json'] as const;
+const OTHER_FOLDERS = ['**/app/**', '**/observability/**', '**/loadtests/**', '**/infra/**', '**/.ci/**'] as const;
+
 const GROUND = ['app/config.ts', 'app/config.generate.ts', 'app/errors.ts', 'app/lmdb-durability.ts'] as const;
 const BUS_ADAPTERS = ['app/bus/lmdb-*.ts', 'app/bus/commit-queue.ts'] as const;
 const STATE_ADAPTERS = ['app/state/lmdb-*.ts'] as const;
@@ -121,6 +125,7 @@ export const AREAS: readonly Area[] = [
       '../{open-stores,data-format,backup,restore,doctor,equation,operator-tasks,custody-tasks,version}.ts',
       '../config.ts',
       '../errors.ts',
+      '../landing/{drop-file,landing-name}.ts',
       '../bus/**',
       '../state/**',
       '../warehouse/**',
@@ -161,6 +166,38 @@ export const AREAS: readonly Area[] = [
     may: [],
     owns: EVERY_OWNER,
     because: 'app imports nothing outside app',
+  },
+  {
+    name: 'slo compiler',
+    files: only(['slo/compiler/**', '!**/*.fixture.ts']),
+    refuse: [...OTHER_FOLDERS, 'node:*', 'node:*/**', '**/verbs/**', '**/load.ts', '**/slo/test/**'],
+    may: OPEN_FACTS,
+    owns: [],
+    because: 'the compiler is pure: texts in, texts out; load.ts and the verbs do the disk',
+  },
+  {
+    name: 'slo',
+    files: ['slo/**', '!slo/compiler/**'],
+    refuse: OTHER_FOLDERS,
+    may: [...OPEN_FACTS, '**/observability/tools/**'],
+    owns: [],
+    because: 'slo knows of the service what its catalogue says, and of the rest nothing',
+  },
+  {
+    name: 'tests of the slo compiler',
+    files: ['slo/compiler/**/*.test.ts', 'slo/compiler/**/*.fixture.ts'],
+    refuse: OTHER_FOLDERS,
+    may: [...OPEN_FACTS, '**/observability/tools/**'],
+    owns: [],
+    because: 'slo knows of the service what its catalogue says, and of the rest nothing',
+  },
+  {
+    name: 'tools',
+    files: ['observability/tools/**'],
+    refuse: ['../**'],
+    may: [],
+    owns: [],
+    because: 'anyone may call the tools, so they know nobody',
   },
   {
     name: 'loadtests',

@@ -62,6 +62,8 @@ async function wanted({ config, state, bus }: SampleParts): Promise<boolean> {
   if (config.SAMPLE_DATA === 'off' || !embedded || (await state.keyEverMade())) return false;
   const before = await samplesState(state);
   if (before !== undefined) return before === 'loading';
+  // Files go past the bus.
+  if ((await state.landingFiles()).length > 0) return false;
   const { acceptedRows } = await bus.snapshot();
   return Object.values(acceptedRows).every((accepted) => accepted === 0);
 }

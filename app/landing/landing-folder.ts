@@ -64,7 +64,7 @@ export class LandingFolder {
       throw codeOf(error) === 'ENOENT' ? fileGone() : codeOf(error) === 'ELOOP' ? fileNotRegular() : error;
     });
     const stats = await handle.stat({ bigint: true });
-    const problem = !isRegular(stats) ? fileNotRegular() : idOf(path, stats) === id ? undefined : fileChanged();
+    const problem = !isRegular(stats) ? fileNotRegular() : landingId(path, stats) === id ? undefined : fileChanged();
     if (problem === undefined) return handle;
     await handle.close();
     throw problem;
@@ -116,7 +116,7 @@ export class LandingFolder {
     const stats = await lstat(this.at(path), { bigint: true }).catch(unlessMissing);
     if (stats === undefined) return undefined;
     return {
-      id: idOf(path, stats),
+      id: landingId(path, stats),
       path,
       bytes: Number(stats.size),
       signature: [stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(),
@@ -136,7 +136,7 @@ export class LandingFolder {
 }
 
 /** Place, inode, size and time of the last write: what a restart knows the file by. */
-function idOf(path: string, { ino, size, mtimeNs }: BigIntStats): string {
+export function landingId(path: string, { ino, size, mtimeNs }: BigIntStats): string {
   return createHash('sha256')
     .update(JSON.stringify([path, String(ino), String(size), String(mtimeNs)]))
     .digest('hex')
