@@ -46,7 +46,7 @@ export function columnExpressions(fields: Readonly<Record<string, Field>>, struc
     if (field.type !== 'point') return [`${value} AS ${quoted(name)}`];
     // `POINT (lon lat)`: the text is canonical, so its two numbers stand between the brackets.
     const part = (index: number): string =>
-      `CAST(split_part(trim(substr(${value}, 7), '() '), ' ', ${index}) AS DOUBLE)`;
+      `CAST(split_part(substr(${value}, 8, strlen(${value}) - 8), ' ', ${index}) AS DOUBLE)`;
     return [`${part(1)} AS ${quoted(`${name}_lon`)}`, `${part(2)} AS ${quoted(`${name}_lat`)}`];
   });
 }
