@@ -1,0 +1,98 @@
+/**
+ * A proof: series that are fed to the shipped rules, and what must then be true of an alert or a recorded number. Plain
+ * data, so that the same proof can be held against the shipped rules and against rules that were broken on purpose.
+ */
+import { stringify } from 'yaml';
+import { durationText } from '../../duration.ts';
+import { GENERATED_NOTE } from '../generated-file.ts';
+
+export interface Proof {
+  /** What it shows, as a sentence: `api-availability, fast: pages 52 s after everything fails`. */
+  readonly name: string;
+  /** Sample spacing of the series below. */
+  readonly intervalSeconds: number;
+  /** Unix seconds of the first sample; left out: 0. Dated entries (exclusions) need a date. */
+  readonly startSeconds?: number;
+  readonly series: readonly FedSeries[];
+  readonly checks: readonly Check[];
+}
+
+export interface FedSeries {
+  readonly series: string;
+  /** In promtool's notation. */
+  readonly values: string;
+}
+
+/** Times are seconds since the first sample. */
+export type Check =
+  /** Not firing at any evaluation in (from, to]. */
+  | { readonly kind: 'silent'; readonly alert: AlertSeries; readonly fromSeconds: number; readonly toSeconds: number }
+  /** Firing at every evaluation in (from, to]. */
+  | { readonly kind: 'firing'; readonly alert: AlertSeries; readonly fromSeconds: number; readonly toSeconds: number }
+  /** A query that must answer exactly these samples. */
+  | {
+      readonly kind: 'query';
+      readonly query: string;
+      readonly atSeconds: number;
+      readonly samples: readonly { readonly labels: string; readonly value: number }[];
+    };
+
+/** Labels of an alert, `alertname` among them. Exactly these: one more label is a failure. */
+export type AlertSeries = Readonly<Record<string, string>>;
+
+export interface ProofFile {
+  /** Relative to the folder of proofs. */
+  readonly name: string;
+  /** Relative to the proof file. */
+  readonly ruleFiles: readonly string[];
+  readonly evaluationSeconds: number;
+  readonly proofs: readonly Proof[];
+}
+
+/** The file that promtool reads. */
+export function proofFileText(file: ProofFile): string {
+  const document = {
+    rule_files: file.ruleFiles,
+    evaluation_interval: durationText(file.evaluationSeconds),
+    tests: file.proofs.map((proof) => ({
+      name: proof.name,
+      interval: durationText(proof.intervalSeconds),
+      ...(proof.startSeconds === undefined
+        ? {}
+        : { start_timestamp: new Date(proof.startSeconds * 1000).toISOString().replace('.000Z', 'Z') }),
+      input_series: proof.series,
+      promql_expr_test: proof.checks.flatMap((check) => expressionsOf(check, file.evaluationSeconds)),
+    })),
+  };
+  return `# ${GENERATED_NOTE}\n${stringify(document, { lineWidth: 0 })}`;
+}
+
+interface Expression {
+  readonly expr: string;
+  readonly eval_time: string;
+  readonly exp_samples?: readonly { readonly labels: string; readonly value: number }[];
+}
+
+/**
+ * `silent` and `firing` read the series ALERTS over a range, because a look at one moment misses an alert that came
+ * and went. Ranges are left open: (from, to].
+ */
+function expressionsOf(check: Check, evaluationSeconds: number): readonly Expression[] {
+  if (check.kind === 'query') {
+    return [{ expr: check.query, eval_time: durationText(check.atSeconds), exp_samples: check.samples }];
+  }
+  const { alert, fromSeconds, toSeconds } = check;
+  const range = toSeconds - fromSeconds;
+  if (range <= 0) return [];
+  const labels = { ...alert, alertstate: 'firing' };
+  const expr = `count_over_time(ALERTS${labelText(labels)}[${durationText(range)}])`;
+  const at = { expr, eval_time: durationText(toSeconds) };
+  if (check.kind === 'silent') return [at];
+  const evaluations = Math.floor(toSeconds / evaluationSeconds) - Math.floor(fromSeconds / evaluationSeconds);
+  return [{ ...at, exp_samples: [{ labels: labelText(labels), value: evaluations }] }];
+}
+
+export function labelText(labels: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${pairs.map(([label, value]) => `${label}=${JSON.stringify(value)}`).join(',')}}`;
+}
