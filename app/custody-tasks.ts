@@ -1,4 +1,5 @@
 /** What commands may ask of the running service, with the parts that do it. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { writeBackup } from './backup.ts';
 import type { Bus } from './bus/bus.ts';
 import type { Config } from './config.ts';
@@ -6,6 +7,8 @@ import { DATA_FORMAT } from './data-format.ts';
 import { examineStores } from './doctor.ts';
 import type { Equation } from './equation.ts';
 import { type TaskHandler, type TaskHandlers, TaskError, reasonOf } from './operator-tasks.ts';
+import { requestRemoval, type SampleRemoval, samplesState } from './samples.ts';
+import type { State } from './state/state.ts';
 import { VERSION } from './version.ts';
 import type { Backfilled } from './warehouse/duckdb-backfill.ts';
 import type { EmbeddedWarehouse } from './warehouse/embedded-warehouse.ts';
@@ -18,6 +21,8 @@ export interface CustodyParts {
   readonly sealAll: () => Promise<void>;
   readonly bus: Bus;
   readonly embedded: EmbeddedWarehouse;
+  readonly state: State;
+  readonly sampleRemoval: Pick<SampleRemoval, 'look'>;
   readonly equation: () => Promise<Equation>;
   readonly faultPoint: (name: string) => void;
 }
@@ -35,6 +40,7 @@ export function custodyTasks(parts: CustodyParts): TaskHandlers {
     ['backup', backupTask(parts)],
     ['doctor', doctorTask(parts)],
     ['backfill', backfillTask(parts)],
+    ['samples.remove', samplesTask(parts)],
   ]);
 }
 
@@ -84,6 +90,35 @@ function backfillTask({ embedded, sealAll }: CustodyParts): TaskHandler {
       // What is in no bronze file yet could not be made again.
       await sealAll();
       return embedded.backfill({ ...(args as BackfillArgs), tell, signal });
+    },
+  };
+}
+
+export interface SamplesOutcome {
+  /** False when there were none. */
+  readonly removed: boolean;
+}
+
+const SAMPLES_LOOK_MS = 50;
+/** A load that was cut off is stored first: seconds. */
+const SAMPLES_TIMEOUT_MS = 60_000;
+
+/** The wish itself is a fact of its own, which the next start carries out, too. */
+function samplesTask({ state, sampleRemoval, now }: CustodyParts): TaskHandler {
+  return {
+    interrupted: 'again',
+    run: async (_args, { signal }): Promise<SamplesOutcome> => {
+      if (!(await requestRemoval(state))) return { removed: false };
+      const deadlineMs = now() + SAMPLES_TIMEOUT_MS;
+      while (now() < deadlineMs) {
+        await sampleRemoval.look();
+        if ((await samplesState(state)) === 'removed') return { removed: true };
+        signal.throwIfAborted();
+        await pause(SAMPLES_LOOK_MS);
+      }
+      throw new TaskError(
+        `Not done within ${SAMPLES_TIMEOUT_MS / 1000} s. The service goes on trying while it runs; its log says what is wrong.`,
+      );
     },
   };
 }

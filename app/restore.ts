@@ -8,7 +8,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BackupError, MANIFEST_FILE, MANIFEST_VERSION, type Manifest } from './backup.ts';
+import { MANIFEST_FILE, MANIFEST_VERSION, type Manifest } from './backup.ts';
 import { raiseTail, readTail } from './bus/lmdb-copy.ts';
 import type { Config } from './config.ts';
 import { markUnfinished, migrate, refuseNewer } from './data-format.ts';
@@ -45,13 +45,11 @@ export interface Restored {
   readonly equation: Equation;
 }
 
-/** Both are for the person who restores. */
-export type RestoreError = BackupError | TaskError;
-
 /** What may lie in a folder that is restored into. */
 const LOCK = 'vigia.lock';
 const PART = /^(landing|state|bus|bronze|archive)\//;
 
+/** Throws TaskError or FormatError, for the person who restores. */
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
   const { source, dataDir, version, faultPoint } = options;
   const manifest = await readManifest(source);
@@ -66,7 +64,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   return { manifest, equation };
 }
 
-export async function readManifest(source: string): Promise<Manifest> {
+async function readManifest(source: string): Promise<Manifest> {
   const path = join(source, MANIFEST_FILE);
   if (!existsSync(path)) {
     throw new TaskError(`${source} is no backup: it has no ${MANIFEST_FILE}, which is written when a backup is whole.`);

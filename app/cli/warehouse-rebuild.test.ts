@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -78,6 +78,17 @@ describe('npm run warehouse:rebuild', () => {
     const { code, text } = await run();
     assert.match(text, /could not be compared: there was none/);
     assert.equal(code, 0);
+  }).timeout(20_000);
+
+  it('leaves a folder of a newer version alone', async () => {
+    await fill();
+    await writeFile(join(dir, 'format.json'), '{"format":99,"madeBy":"9.9.9"}');
+    const { code, text } = await run();
+    assert.deepEqual([code, /has data format 99, made by 9\.9\.9/.test(text)], [1, true]);
+    assert.deepEqual(
+      (await readdir(dir)).filter((name) => name.includes('.replaced-')),
+      [],
+    );
   }).timeout(20_000);
 
   it('refuses while a service holds the folder, explains itself, and refuses arguments', async () => {

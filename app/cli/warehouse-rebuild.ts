@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Config, readConfig } from '../config.ts';
+import { readFormat, refuseNewer } from '../data-format.ts';
 import { loadDatasets } from '../datasets/registry.ts';
 import { lockDataDir } from '../state/lock.ts';
 import { type RebuildReport, rebuildWarehouse } from '../warehouse/duckdb-rebuild.ts';
@@ -25,6 +26,9 @@ async function rebuild(args: readonly string[]): Promise<number> {
   await mkdir(dir, { recursive: true });
   const lock = await lockDataDir(dir);
   try {
+    const format = await readFormat(dir);
+    if (format.kind === 'unfinished') throw new Error(`A restore into ${dir} did not end. Empty it and run it again.`);
+    if (format.kind === 'format') refuseNewer(dir, format);
     const report = await rebuildWarehouse({ ...optionsOf(config), dir, contracts });
     process.stdout.write(textOf(report));
     return report.different.length === 0 ? 0 : EXIT_DIFFERENT;
