@@ -261,6 +261,7 @@ function plus(counts: LandingCounts, { counts: more }: RangeOutcome, records: nu
 
 async function archive(parts: TakeParts, { file, contract }: OpenFile, { fileId }: LandingPlan): Promise<string> {
   await parts.folder.checkUnchanged(file);
+  parts.faultPoint('landing-archiving');
   const movedTo = await timed(parts, 'archive', () =>
     parts.folder.archive(file.path, { dataset: contract.name, fileId }),
   );

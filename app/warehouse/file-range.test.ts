@@ -296,7 +296,7 @@ describe('a range of a file', () => {
     assert.deepEqual([stored, duplicate, rejected], [5, 4, 2]);
   });
 
-  for (const point of ['while-sealing', 'range-in-bronze', 'before-commit', 'after-commit'] as const) {
+  for (const point of ['range-drafted', 'range-in-bronze', 'before-commit', 'after-commit'] as const) {
     it(`is stored once when the process dies at ${point}`, async () => {
       const lines = [trip(0), trip(0), trip(0), trip(1)];
       const warehouse = await open();
@@ -323,7 +323,7 @@ describe('a range of a file', () => {
       const later = await open();
       const last = { ...second.range, path: await workFile('last', second.lines) };
       const { counts } = await later.storeRange(last, second.judge);
-      assert.equal(counts.replayedMessages, point === 'while-sealing' ? 0 : 1);
+      assert.equal(counts.replayedMessages, point === 'range-drafted' ? 0 : 1);
       const { datasets } = await later.accounting(EVERYTHING, []);
       assert.deepEqual(datasets['trips'], { ...NO_TERMS, lateRows: 4, stored: 4 });
     });

@@ -160,7 +160,7 @@ export class RangeStore {
       sql,
       select,
       workDir: places.work,
-      written: () => options.faultPoint?.('while-sealing'),
+      written: () => options.faultPoint?.('range-drafted'),
     });
     const folder = join(range.dataset, range.receivedAt.slice(0, 10));
     const path = await placeFile(draft, { root: places.bronze, folder });
