@@ -1,10 +1,15 @@
-/** Makes `sample.csv`: 3,000 trips in three cities in 2018, the same for every run. A test compares it with the file. */
-import { writeFile } from 'node:fs/promises';
+/**
+ * Makes `sample.csv`: 3,000 trips in three cities in 2018, the same for every run. A test compares it with the file.
+ * `node generate-sample.ts FILE ROWS [SEED]` makes a file of any size of such trips, for benchmarks and drills.
+ */
+import { open, writeFile } from 'node:fs/promises';
 import { type SeededRandom, seededRandom } from '../seeded-random.ts';
 
 const SEED = 2018;
 const TRIPS = 3_000;
 const DAY_SECONDS = 86_400;
+/** Written at once, some 1.3 MB: memory stays flat however many there are. */
+const ROWS_AT_ONCE = 10_000;
 const HEADER = 'region,origin_coord,destination_coord,datetime,datasource';
 /** The first row, written out because documentation and tests quote it. */
 const QUOTED =
@@ -38,4 +43,22 @@ function point(city: City, random: SeededRandom): string {
   return `POINT (${lon} ${lat})`;
 }
 
-if (import.meta.main) await writeFile(new URL('sample.csv', import.meta.url), tripsSample());
+async function writeTrips({ file, rows, seed }: Readonly<{ file: string; rows: number; seed: number }>): Promise<void> {
+  const random = seededRandom(seed);
+  const target = await open(file, 'w');
+  try {
+    await target.appendFile(`${HEADER}\n`);
+    for (let left = rows; left > 0; left -= ROWS_AT_ONCE) {
+      const some = Array.from({ length: Math.min(left, ROWS_AT_ONCE) }, () => trip(random));
+      await target.appendFile(`${some.join('\n')}\n`);
+    }
+  } finally {
+    await target.close();
+  }
+}
+
+if (import.meta.main) {
+  const [file, rows, seed = SEED] = process.argv.slice(2);
+  if (file === undefined) await writeFile(new URL('sample.csv', import.meta.url), tripsSample());
+  else await writeTrips({ file, rows: Number(rows), seed: Number(seed) });
+}
