@@ -86,6 +86,7 @@ export async function openService(
   const tasks = startTasks({
     ...parts,
     embedded: opened.warehouse,
+    sampleRemoval,
     sealAll: () => sealer.sealAll(),
     faultPoint: atFaultPoint,
   });
@@ -186,7 +187,7 @@ async function takeFolder({ config, telemetry, now, faultPoint }: FolderOptions)
 }
 
 /** What commands ask for is done by this process, because it owns the folder. */
-function startTasks(parts: CustodyParts & { readonly state: State; readonly telemetry: Telemetry }) {
+function startTasks(parts: CustodyParts & { readonly telemetry: Telemetry }) {
   const { state, telemetry, now } = parts;
   return watchTasks(
     {
