@@ -82,6 +82,9 @@ function watchWarehouse(warehouse: Warehouse, { dependency, onScrape, reads }: W
     accounting: (cut, messageIds) => watch('accounting', () => warehouse.accounting(cut, messageIds)),
     counts: () => watch('counts', () => warehouse.counts()),
     removeSamples: () => watch('erase', () => warehouse.removeSamples()),
+    findRecords: (options) => watch('erase', () => warehouse.findRecords(options)),
+    eraseRecords: (options) => watch('erase', () => warehouse.eraseRecords(options)),
+    emptyErased: (options) => watch('erase', () => warehouse.emptyErased(options)),
     check: (timeoutMs) => watch('check', () => warehouse.check(timeoutMs)),
     close: () => warehouse.close(),
   };

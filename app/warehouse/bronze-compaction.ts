@@ -38,6 +38,10 @@ export class Compaction {
     files.set(candidate.path, candidate);
   }
 
+  remove({ path }: BronzeFile): void {
+    for (const files of this.#folders.get(dirname(path))?.values() ?? []) files.delete(path);
+  }
+
   /** The oldest that belong together, at least two; they are no candidates any more. */
   take(): readonly Candidate[] {
     for (const sizes of this.#folders.values()) {

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { type Bronze, registerFiles } from './bronze.ts';
 import { Compaction } from './bronze-compaction.ts';
 import type { BronzeFile, SealedFile } from './bronze-file.ts';
-import { finishRewrites, type Rewrite, rewriteBronze } from './bronze-rewrite.ts';
+import { finishRewrites, type Rewrite, rewriteBronze, type RewriteOptions } from './bronze-rewrite.ts';
 import { auditRow, insertAudit } from './duckdb-audit.ts';
 import type { DuckdbSession, Sql } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
@@ -29,11 +29,21 @@ export interface CustodyParts {
   readonly datasets: readonly string[];
 }
 
-type Told = Pick<AuditEntry, 'step' | 'dataset' | 'source' | 'target' | 'startedAt' | 'read' | 'stored'>;
+type Told = Pick<AuditEntry, 'step' | 'dataset' | 'source' | 'target' | 'startedAt' | 'read' | 'stored'> &
+  Partial<Pick<AuditEntry, 'actor'>>;
+
+interface BuryOptions {
+  /** A query: see erasure.ts. */
+  readonly tombstones: string;
+  readonly told: Pick<AuditEntry, 'step' | 'actor' | 'dataset' | 'source'>;
+  /** Tests only: `<this>-after-tombstones` and `<this>-after-commit`. */
+  readonly faultPoints?: string;
+}
 
 export class Custody {
   readonly #parts: CustodyParts;
   readonly #compaction = new Compaction();
+  #replacing: Promise<unknown> = Promise.resolve();
 
   constructor(parts: CustodyParts) {
     this.#parts = parts;
@@ -79,49 +89,69 @@ export class Custody {
   }
 
   /** Files that failed are no candidates again before the next open: a damaged one would be read at every call. */
-  async compact(): ReturnType<Warehouse['compact']> {
-    const files = this.#compaction.take();
-    if (files.length === 0) return { files: 0, bytes: 0 };
-    const { sealer } = this.#parts;
-    const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-    const { file } = await rewriteBronze({
-      ...this.#rewriting(),
-      files: files.map(({ hash, kind, dataset, path }) => ({ hash, kind, dataset, path })),
-      keep: 'all',
-      reason: 'compact',
-      reader: sealer,
+  compact(): ReturnType<Warehouse['compact']> {
+    return this.alone(async () => {
+      const files = this.#compaction.take();
+      if (files.length === 0) return { files: 0, bytes: 0 };
+      const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+      const plain = files.map(({ hash, kind, dataset, path }) => ({ hash, kind, dataset, path }));
+      await this.rewrite({ files: plain, keep: 'all', reason: 'compact' });
+      return { files: files.length, bytes };
     });
-    if (file !== undefined) await this.#knowCandidates([file]);
-    return { files: files.length, bytes };
   }
 
-  async removeSamples(): Promise<number> {
-    const { writer, bronze, store, datasets, partitions } = this.#parts;
-    return writer.exclusive(async (sql) => {
-      const startedAt = this.#now();
-      const commit = store.nextCommit();
-      const tombstones = await bronze.sealTombstones(
-        sql,
-        sampleTombstones({ datasets, commitNumber: commit.commitNumber }),
-      );
-      const generation = newId();
-      const removed = await sql.transaction(async () => {
-        const rows = await applyTombstones(sql, { path: tombstones.path, datasets });
-        await registerFiles(sql, [tombstones]);
-        await sql.run('INSERT INTO custody.commits VALUES ($1, $2)', [
-          BigInt(commit.commitNumber),
-          BigInt(commit.committedAtMs),
-        ]);
-        await sql.run("UPDATE custody.facts SET value = $1 WHERE name = 'generation'", [generation]);
-        const step = { step: 'samples.remove', dataset: '', source: 'silver', target: tombstones.hash };
-        await this.#tell(sql, { ...step, startedAt, read: rows, stored: 0 });
-        return rows;
+  removeSamples(): Promise<number> {
+    const { writer, store, datasets } = this.#parts;
+    return writer.exclusive((sql) => {
+      const { commitNumber } = store.nextCommit();
+      return this.bury(sql, {
+        tombstones: sampleTombstones({ datasets, commitNumber }),
+        told: { step: 'samples.remove', actor: 'system', dataset: '', source: 'silver' },
       });
-      store.committed(commit);
-      partitions.startGeneration(generation);
-      for (const dataset of datasets) partitions.touch({ dataset, days: partitions.days(dataset), commit });
-      return removed;
     });
+  }
+
+  /** Durable tombstones, then one transaction that carries them out. Answers the accepted rows that are gone with it. */
+  async bury(sql: Sql, { tombstones, told, faultPoints }: BuryOptions): Promise<number> {
+    const { bronze, store, datasets, partitions, options } = this.#parts;
+    const startedAt = this.#now();
+    const commit = store.nextCommit();
+    const file = await bronze.sealTombstones(sql, tombstones);
+    if (faultPoints !== undefined) options.faultPoint?.(`${faultPoints}-after-tombstones`);
+    const generation = newId();
+    const removed = await sql.transaction(async () => {
+      const rows = await applyTombstones(sql, { path: file.path, datasets });
+      await registerFiles(sql, [file]);
+      await sql.run('INSERT INTO custody.commits VALUES ($1, $2)', [
+        BigInt(commit.commitNumber),
+        BigInt(commit.committedAtMs),
+      ]);
+      await sql.run("UPDATE custody.facts SET value = $1 WHERE name = 'generation'", [generation]);
+      await this.#tell(sql, { ...told, target: file.hash, startedAt, read: rows, stored: 0 });
+      return rows;
+    });
+    if (faultPoints !== undefined) options.faultPoint?.(`${faultPoints}-after-commit`);
+    store.committed(commit);
+    partitions.startGeneration(generation);
+    for (const dataset of datasets) partitions.touch({ dataset, days: partitions.days(dataset), commit });
+    return removed;
+  }
+
+  /** Files in the place of files, one such work at a time: what one has listed the other may be about to remove. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#replacing.then(work);
+    this.#replacing = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    return done;
+  }
+
+  /** Inside `alone`. */
+  async rewrite(options: Pick<RewriteOptions, 'files' | 'keep' | 'reason'>): Promise<void> {
+    const { file } = await rewriteBronze({ ...this.#rewriting(), ...options, reader: this.#parts.sealer });
+    for (const one of options.files) this.#compaction.remove(one);
+    if (file !== undefined) await this.#knowCandidates([file]);
   }
 
   /** Ends every cursor handed out so far: rows that were read under one commit come again under another. */
@@ -203,11 +233,11 @@ export class Custody {
   async #tell(sql: Sql, told: Told): Promise<void> {
     const at = this.#now();
     const row = {
+      actor: 'system',
       ...told,
       id: newId(),
       at,
       endedAt: at,
-      actor: 'system',
       rejected: 0,
       outcome: 'ok',
       error: '',

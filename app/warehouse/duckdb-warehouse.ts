@@ -17,6 +17,7 @@ import { DuckdbStore } from './duckdb-store.ts';
 import { EmbeddedWarehouse, type Places, type WarehouseOptions } from './embedded-warehouse.ts';
 import { type Commit, Partitions } from './partitions.ts';
 import { RangeStore } from './range-store.ts';
+import { RecordErasure } from './record-erasure.ts';
 import { openOrReplace } from './recovery.ts';
 import { SEEN_IDS_BYTES_MAX, SeenIds } from './seen-ids.ts';
 
@@ -102,6 +103,7 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
     store,
     ranges,
     custody,
+    erasure: new RecordErasure({ options, writer, sealer, store, bronze, custody }),
     partitions,
     datasets,
     broken,

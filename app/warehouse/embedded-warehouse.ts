@@ -27,10 +27,12 @@ import type { DuckdbReaders } from './duckdb-readers.ts';
 import { readAggregate, readRecords } from './duckdb-reads.ts';
 import { type DuckdbSession, isBroken, type Sql } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
+import type { EraseOptions, FindOptions, FoundRecords } from './erasable.ts';
 import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { Partitions, TimeRange } from './partitions.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
 import type { RangeStore } from './range-store.ts';
+import type { RecordErasure } from './record-erasure.ts';
 import type { RecoveryProgress } from './recovery.ts';
 import type {
   AggregateResult,
@@ -93,6 +95,7 @@ export interface WarehouseParts {
   readonly store: DuckdbStore;
   readonly ranges: RangeStore;
   readonly custody: Custody;
+  readonly erasure: RecordErasure;
   readonly partitions: Partitions;
   /** Every dataset with a silver table, also those whose contract is gone. */
   readonly datasets: readonly string[];
@@ -208,6 +211,18 @@ export class EmbeddedWarehouse implements Warehouse {
 
   removeSamples(): Promise<number> {
     return this.#parts.custody.removeSamples();
+  }
+
+  findRecords(options: FindOptions): Promise<FoundRecords> {
+    return this.#parts.erasure.find(options);
+  }
+
+  eraseRecords(options: EraseOptions): Promise<number> {
+    return this.#parts.erasure.erase(options);
+  }
+
+  emptyErased(options: { readonly dataset: string; readonly erasureId: string }): Promise<number> {
+    return this.#parts.erasure.rewrite(options);
   }
 
   async check(timeoutMs: number): Promise<void> {

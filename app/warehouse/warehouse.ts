@@ -6,6 +6,7 @@
  */
 import type { Envelope } from '../bus/envelope.ts';
 import type { RowValue } from '../datasets/contract.ts';
+import type { EraseOptions, FindOptions, FoundRecords } from './erasable.ts';
 import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
 
@@ -221,6 +222,15 @@ export interface Warehouse {
   counts(): Promise<Readonly<Record<string, DatasetCounts>>>;
   /** Removes rows that came with sample data; the ledger keeps them as erased. */
   removeSamples(): Promise<number>;
+  /**
+   * Where records that are named lie in bronze: seal what waits before. Throws AppError QUERY_TOO_LARGE when there are
+   * more than ERASED_RECORDS_MAX.
+   */
+  findRecords(options: FindOptions): Promise<FoundRecords>;
+  /** Takes them out of all that is read, durably; the ledger keeps them as erased. Answers how many were accepted rows. */
+  eraseRecords(options: EraseOptions): Promise<number>;
+  /** Takes the content of what this erasure erased out of bronze; may be done again. Answers how many files changed. */
+  emptyErased(options: { readonly dataset: string; readonly erasureId: string }): Promise<number>;
   /** Rejects when a trivial read fails within the timeout. */
   check(timeoutMs: number): Promise<void>;
   close(): Promise<void>;
