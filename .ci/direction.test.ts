@@ -152,6 +152,30 @@ const PROBES: readonly Probe[] = [
     refused: ['../../app/main.ts', '../../app/config.ts', '../../infra/index.ts'],
     allowed: ['express', '@duckdb/node-api', '../../app/telemetry/catalogue.ts', '../../.ci/command.ts'],
   },
+  {
+    area: 'slo compiler',
+    file: 'slo/compiler/emit/probe.ts',
+    refused: ['node:fs', 'node:fs/promises', '../../load.ts', '../../verbs/check.ts', '../../../app/config.ts', 'pino'],
+    allowed: ['../model.ts', 'yaml', 'zod', '../../../app/telemetry/catalogue.ts'],
+  },
+  {
+    area: 'slo',
+    file: 'slo/verbs/probe.ts',
+    refused: ['../../app/main.ts', '../../loadtests/x.ts', '../../infra/x.ts', '../../.ci/command.ts', 'prom-client'],
+    allowed: ['node:fs', '../compiler/compile.ts', '../../observability/tools/tools.ts'],
+  },
+  {
+    area: 'tests of the slo compiler',
+    file: 'slo/compiler/probe.test.ts',
+    refused: ['../../app/main.ts', '../../loadtests/x.ts'],
+    allowed: ['node:fs', './compile.ts', '../../observability/tools/tools.ts', '../../app/telemetry/catalogue.ts'],
+  },
+  {
+    area: 'tools',
+    file: 'observability/tools/probe.ts',
+    refused: ['../../app/telemetry/catalogue.ts', '../../slo/load.ts', 'pino'],
+    allowed: ['./build.ts', 'node:fs'],
+  },
   { area: '.ci', file: '.ci/probe.ts', refused: ['../app/errors.ts', 'express'], allowed: ['./command.ts', 'mocha'] },
 ];
 
@@ -186,7 +210,7 @@ describe('direction', () => {
   });
 
   it('puts every source file into exactly one area, so that no block replaces another', async () => {
-    const files = await Array.fromAsync(glob('{app,loadtests,.ci}/**/*.ts', { cwd: ROOT }));
+    const files = await Array.fromAsync(glob('{app,loadtests,observability,slo,.ci}/**/*.ts', { cwd: ROOT }));
     const astray = files.map((file) => [file, areasOf(file)] as const).filter(([, areas]) => areas.length !== 1);
     assert.deepEqual(astray, []);
     assert.ok(files.length > 10);

@@ -10,6 +10,8 @@ const GENERATORS: readonly (readonly string[])[] = [
   ['app/config.generate.ts'],
   ['app/datasets/generate.ts'],
   ['app/telemetry/generate.ts'],
+  // After the datasets: freshness has a budget for each.
+  ['slo/generate.ts'],
   ['--import', './app/telemetry/start.ts', 'app/postman.generate.ts'],
 ];
 const GENERATOR_TIMEOUT_MS = 60_000;

@@ -39,6 +39,12 @@ const SUITES: readonly Suite[] = [
     command: ['c8', 'mocha', ...REPORTER, 'app/**/*.test.ts', '.ci/**/*.test.ts'],
   },
   {
+    name: 'slo',
+    quick: false,
+    countsFrom: 'mocha',
+    command: ['mocha', ...REPORTER, 'slo/**/*.test.ts', 'observability/tools/*.test.ts'],
+  },
+  {
     name: 'loadtests',
     quick: false,
     countsFrom: 'mocha',

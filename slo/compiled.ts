@@ -1,6 +1,6 @@
 /** Compiles what is in the repository, for verbs: problems are printed here, so that each verb only sees a sound model. */
 import { type Compiled, compile } from './compiler/compile.ts';
-import { type Problem, problemText } from './compiler/problems.ts';
+import { problemText } from './compiler/problems.ts';
 import { loadSlo, SLO_PLACES, type SloPlaces } from './load.ts';
 
 export type Sound = Extract<Compiled, { readonly kind: 'compiled' }>;
@@ -19,10 +19,6 @@ export async function compiled(
     );
     return undefined;
   }
-  if (quiet !== true) for (const warning of result.warnings) console.error(`warning: ${warningText(warning)}`);
+  if (quiet !== true) for (const warning of result.warnings) console.error(`warning: ${problemText(warning)}`);
   return result;
-}
-
-function warningText(problem: Problem): string {
-  return problemText(problem);
 }

@@ -8,8 +8,8 @@ import type { Place, Problem, ProblemCode } from './problems.ts';
 
 const PREFIX = 'vigia/';
 
-/** Where → annotation → what it says. The README's table is this one. */
-export const ANNOTATIONS = {
+/** Where → annotation → what it says. */
+const ANNOTATIONS = {
   SLO: {
     'no-data': 'page, ticket, bad (slices only) or ignore: what silence means. Required.',
     'group-by': 'a label: one budget for each of its values',

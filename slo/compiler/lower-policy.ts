@@ -123,94 +123,102 @@ function conditionOf(
   return { problems: [{ code: 'VALUE_REFUSED', place: located.place(at), message }] };
 }
 
-function readCondition({ located, metadata, path, spec }: FoundCondition): {
+function readCondition(found: FoundCondition): {
   readonly template?: TierTemplate;
   readonly problems: readonly Problem[];
 } {
+  const { located, metadata, path, spec } = found;
   const { annotations, problems: unknown } = annotationsOf({
     holder: 'AlertCondition',
     located,
     metadata,
     path: [...path, 'metadata'],
   });
-  const problems: Problem[] = [...unknown];
+  const burn = readBurn(found);
+  const own = readOwn(annotations);
+  const problems = [...unknown, ...burn.problems, ...own.problems];
+  const { badEventsMin, badSlicesMin, name, shortSeconds } = own;
+  if (problems.length > 0 || !burn.severity || !name || !shortSeconds || !badEventsMin || !badSlicesMin) {
+    return { problems };
+  }
+  const { longSeconds, severity } = burn;
+  const place = located.place([...path, 'spec', 'condition']);
+  const factor = spec.condition.threshold;
+  return {
+    template: { name, severity, factor, longSeconds, shortSeconds, badEventsMin, badSlicesMin, place },
+    problems,
+  };
+}
+
+/** What OpenSLO itself says of a condition. */
+function readBurn({ located, path, spec }: FoundCondition): {
+  readonly severity: Severity | undefined;
+  readonly longSeconds: number;
+  readonly problems: readonly Problem[];
+} {
+  const problems: Problem[] = [];
   const { alertAfter, lookbackWindow, op, threshold } = spec.condition;
-  const place = (...keys: readonly string[]): Place => located.place([...path, 'spec', ...keys]);
+  const refuse = (code: Problem['code'], keys: readonly string[], message: string): void => {
+    problems.push({ code, place: located.place([...path, 'spec', ...keys]), message });
+  };
   if (op !== 'gt') {
-    const message = `op is ${op}: a burn rate alerts when it is too high. Use gt.`;
-    problems.push({ code: 'VALUE_REFUSED', place: place('condition', 'op'), message });
+    refuse('VALUE_REFUSED', ['condition', 'op'], `op is ${op}: a burn rate alerts when it is too high. Use gt.`);
   }
   if (alertAfter !== undefined && alertAfter !== 0) {
     const message = 'alertAfter only delays: the short window already ends short bursts. Use 0m, or leave it out.';
-    problems.push({ code: 'PART_UNSUPPORTED', place: place('condition', 'alertAfter'), message });
+    refuse('PART_UNSUPPORTED', ['condition', 'alertAfter'], message);
   }
   const severity = SEVERITIES.find((known) => known === spec.severity);
   if (severity === undefined) {
-    const message = `severity is "${spec.severity}". Use one of: ${SEVERITIES.join(', ')}.`;
-    problems.push({ code: 'VALUE_REFUSED', place: place('severity'), message });
+    refuse('VALUE_REFUSED', ['severity'], `severity is "${spec.severity}". Use one of: ${SEVERITIES.join(', ')}.`);
   }
-  if (typeof lookbackWindow === 'string' || compare(threshold, decimal(0)) <= 0) {
-    const message = `a burn rate of ${typeof lookbackWindow === 'string' ? `a calendar window (${lookbackWindow})` : '0 or less'} is not compiled. Use a factor above 0 over hours or days.`;
-    problems.push({ code: 'VALUE_REFUSED', place: place('condition'), message });
+  if (compare(threshold, decimal(0)) <= 0) {
+    refuse(
+      'VALUE_REFUSED',
+      ['condition', 'threshold'],
+      'a burn rate of 0 or less always alerts. Use a factor above 0.',
+    );
   }
-  const name = TIERS.find((known) => known === annotations.get('tier'));
-  if (name === undefined)
-    problems.push(
-      annotations.problem(
-        'tier',
-        'ANNOTATION_REFUSED',
-        `is ${annotations.get('tier') ?? 'missing'}. Use one of: ${TIERS.join(', ')}.`,
-      ),
-    );
-  const shortSeconds = readDuration(annotations.get('short-window') ?? '');
-  if (shortSeconds === undefined || shortSeconds === 0)
-    problems.push(
-      annotations.problem(
-        'short-window',
-        'ANNOTATION_REFUSED',
-        `is ${annotations.get('short-window') ?? 'missing'}. Give a duration, like 5m.`,
-      ),
-    );
-  const badEventsMin = wholeNumber(annotations.get('min-bad'));
-  if (badEventsMin === undefined)
-    problems.push(
-      annotations.problem(
-        'min-bad',
-        'ANNOTATION_REFUSED',
-        `is ${annotations.get('min-bad') ?? 'missing'}. Give a whole number from 1.`,
-      ),
-    );
-  const badSlicesMin = wholeNumber(annotations.get('min-bad-slices'));
-  if (badSlicesMin === undefined)
-    problems.push(
-      annotations.problem(
-        'min-bad-slices',
-        'ANNOTATION_REFUSED',
-        `is ${annotations.get('min-bad-slices') ?? 'missing'}. Give a whole number from 3.`,
-      ),
-    );
-  if (
-    problems.length > 0 ||
-    !name ||
-    !severity ||
-    !shortSeconds ||
-    !badEventsMin ||
-    !badSlicesMin ||
-    typeof lookbackWindow === 'string'
-  )
-    return { problems };
-  const template = {
-    name,
-    severity,
-    factor: threshold,
-    longSeconds: lookbackWindow,
-    shortSeconds,
-    badEventsMin,
-    badSlicesMin,
-  };
-  return { template: { ...template, place: place('condition') }, problems };
+  if (typeof lookbackWindow === 'string' || lookbackWindow === 0) {
+    const message = `the window ${lookbackWindow} is no length of time. Use hours or days.`;
+    refuse('VALUE_REFUSED', ['condition', 'lookbackWindow'], message);
+  }
+  return { severity, longSeconds: typeof lookbackWindow === 'number' ? lookbackWindow : 0, problems };
 }
 
-function wholeNumber(text: string | undefined): number | undefined {
-  return text !== undefined && /^[1-9]\d{0,5}$/.test(text) ? Number(text) : undefined;
+type ConditionAnnotations = ReturnType<typeof annotationsOf<'AlertCondition'>>['annotations'];
+
+/** What the annotations say of it. */
+function readOwn(annotations: ConditionAnnotations): {
+  readonly name: TierName | undefined;
+  readonly shortSeconds: number | undefined;
+  readonly badEventsMin: number | undefined;
+  readonly badSlicesMin: number | undefined;
+  readonly problems: readonly Problem[];
+} {
+  const problems: Problem[] = [];
+  const read = <T>(
+    key: Parameters<ConditionAnnotations['get']>[0],
+    parse: (text: string) => T | undefined,
+    wanted: string,
+  ): T | undefined => {
+    const text = annotations.get(key);
+    const value = text === undefined ? undefined : parse(text);
+    if (value === undefined) {
+      const given = text === undefined ? 'missing' : `"${text}"`;
+      problems.push(annotations.problem(key, 'ANNOTATION_REFUSED', `is ${given}. ${wanted}.`));
+    }
+    return value;
+  };
+  return {
+    name: read('tier', (text) => TIERS.find((known) => known === text), `Use one of: ${TIERS.join(', ')}`),
+    shortSeconds: read('short-window', (text) => readDuration(text) || undefined, 'Give a duration, like 5m'),
+    badEventsMin: read('min-bad', wholeNumber, 'Give a whole number from 1'),
+    badSlicesMin: read('min-bad-slices', wholeNumber, 'Give a whole number from 3'),
+    problems,
+  };
+}
+
+function wholeNumber(text: string): number | undefined {
+  return /^[1-9]\d{0,5}$/.test(text) ? Number(text) : undefined;
 }

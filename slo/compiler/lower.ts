@@ -57,10 +57,8 @@ export function lowerObjective(
   const service = serviceOf(slo, context.references);
   const policies = templatesOf(slo, context.references);
   const watches = lowerWatches(annotations, { datasets: context.datasets, kind: indicator.indicator?.kind });
-  const problems = [promise, indicator, service, policies, watches].reduce<readonly Problem[]>(
-    (all, part) => [...all, ...part.problems],
-    unknown,
-  );
+  const parts = [promise, indicator, service, policies, watches];
+  const problems = [...unknown, ...parts.flatMap((part) => part.problems)];
   if (problems.length > 0 || indicator.indicator === undefined) return { problems };
   const slices = indicator.indicator.kind === 'slices';
   const budget = subtract(ONE, promise.target);

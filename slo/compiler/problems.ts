@@ -47,7 +47,7 @@ export const PROBLEM_CODES = {
 export type ProblemCode = keyof typeof PROBLEM_CODES;
 
 /** Nothing is compiled while there is an error; a warning is printed and compiled. */
-export const WARNINGS: ReadonlySet<ProblemCode> = new Set(['DETECTION_DECIDED', 'TRAFFIC_LOW', 'EXCLUSION_PAST']);
+const WARNINGS: ReadonlySet<ProblemCode> = new Set(['DETECTION_DECIDED', 'TRAFFIC_LOW', 'EXCLUSION_PAST']);
 
 export interface Place {
   /** As the caller named it: `slo/objectives/api-latency.yaml`. */
