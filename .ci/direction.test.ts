@@ -55,6 +55,12 @@ const PROBES: readonly Probe[] = [
     allowed: ['../bus/bus.ts', '../warehouse/warehouse.ts', '../record/envelopes.ts', '../telemetry/telemetry.ts'],
   },
   {
+    area: 'landing',
+    file: 'app/landing/probe.ts',
+    refused: ['../api/api.ts', '../subscriber/subscriber.ts', '../warehouse/duckdb-warehouse.ts', 'lmdb', 'express'],
+    allowed: ['../warehouse/file-range.ts', '../state/landing-file.ts', '../record/decode.ts', '../config.ts', 'node:fs'],
+  },
+  {
     area: 'record',
     file: 'app/record/probe.ts',
     refused: [

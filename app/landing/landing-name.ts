@@ -16,7 +16,7 @@ const FORMATS: Readonly<Record<string, FileFormat>> = {
   '.parquet': 'parquet',
 };
 /** Parquet compresses its own columns. */
-export const ENDINGS = ['.csv', '.csv.gz', '.ndjson', '.ndjson.gz', '.jsonl', '.jsonl.gz', '.parquet'] as const;
+const ENDINGS = ['.csv', '.csv.gz', '.ndjson', '.ndjson.gz', '.jsonl', '.jsonl.gz', '.parquet'] as const;
 
 /** Hidden files, files still being written and files that were refused: nobody looks at them. */
 export function isPassedOver(name: string): boolean {
