@@ -8,6 +8,7 @@ import { readConfig } from './config.ts';
 import { DATA_FORMAT } from './data-format.ts';
 import { unpackFolder } from './data-format.fixture.ts';
 import { openService, type Service } from './main.ts';
+import { lockHolder } from './state/lock.ts';
 
 const FORMAT_0 = new URL('data-format-0.fixture.json.gz', import.meta.url);
 
@@ -219,6 +220,28 @@ describe('a backup', function () {
     await rm(join(target, MANIFEST_FILE));
     await attempt('none', /is no backup: it has no vigia-backup\.json/);
     await attempt('damaged', /is no backup/);
+  });
+
+  it('that the service dies over leaves no backup, says so, and the next service is whole and makes one', async () => {
+    await unpackFolder(FORMAT_0, dataDir);
+    const dying = runScript('start', [], {
+      ...quiet,
+      DATA_DIR: dataDir,
+      NODE_ENV: 'test',
+      FAULT_POINT: 'while-backing-up:1',
+    });
+    // The migration makes a backup of its own, without a fault point.
+    while ((await lockHolder(dataDir)) === undefined) await new Promise((done) => setTimeout(done, 20));
+    const cutOff = await backup();
+    assert.equal((await dying).code, null);
+    assert.equal(cutOff.code, 1);
+    assert.match(cutOff.stderr, /The service ended while it was doing this/);
+    await assert.rejects(stat(join(target, MANIFEST_FILE)), { code: 'ENOENT' });
+    const { equation } = await start(dataDir);
+    assert.equal((await equation()).total.difference, 0);
+    target = join(dir, 'second');
+    assert.equal((await backup()).code, 0);
+    assert.ok((await manifestOf()).files.length > 0);
   });
 
   it('is not restored over anything', async () => {

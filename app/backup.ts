@@ -33,7 +33,7 @@ export interface Manifest {
 }
 
 /** Nothing was damaged, and the message says what to do. */
-export class BackupError extends TaskError {}
+class BackupError extends TaskError {}
 
 export interface BackupOptions {
   readonly dataDir: string;

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MANIFEST_FILE, type Manifest } from './backup.ts';
+import { runScript } from './cli/command-process.contract.ts';
 import { readConfig } from './config.ts';
 import {
   DATA_FORMAT,
@@ -136,6 +137,17 @@ describe('the data folder’s format', () => {
         ['fixture'],
       );
       assert.deepEqual(await written(), { format: DATA_FORMAT, madeBy: '0.1.0' });
+    });
+
+    it('is migrated by the next start when a start was killed before the number was written', async () => {
+      await unpackFolder(FORMAT_0, dataDir);
+      const settings = { DATA_DIR: dataDir, PORT: '0', METRICS_PORT: '0', LOG_LEVEL: 'silent' };
+      const killed = await runScript('start', [], { ...settings, NODE_ENV: 'test', FAULT_POINT: 'while-migrating:1' });
+      assert.deepEqual([killed.code, existsSync(join(dataDir, 'format.json'))], [null, false]);
+      service = await openService(readConfig(settings));
+      const { total } = await service.equation();
+      assert.deepEqual([total.accepted, total.difference], [16, 0]);
+      assert.equal((await readdir(join(dataDir, 'backups'))).length, 2);
     });
 
     it('is refused by the service when newer, with the folder free for another', async () => {
