@@ -18,6 +18,7 @@ export const ERRORS = {
   MALFORMED_CSV: { status: 400, title: 'The body is not valid CSV' },
   MALFORMED_UTF8: { status: 400, title: 'The body is not valid UTF-8' },
   MALFORMED_GZIP: { status: 400, title: 'The body is not valid gzip' },
+  MALFORMED_PARQUET: { status: 400, title: 'The file is not valid Parquet' },
   BODY_INCOMPLETE: { status: 400, title: 'The body broke off' },
   REQUEST_MALFORMED: { status: 400, title: 'The request is not valid HTTP' },
   REQUEST_TIMEOUT: { status: 408, title: 'The request took too long to arrive' },

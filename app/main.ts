@@ -30,6 +30,7 @@ import { createTelemetry, type MetricsListener, type Telemetry } from './telemet
 import type { Warehouse } from './warehouse/warehouse.ts';
 import { VERSION } from './version.ts';
 import { watchStores } from './watched-stores.ts';
+import { parquetLines } from './warehouse/duckdb-parquet.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 64;
@@ -93,6 +94,7 @@ export async function openService(
   const landing = await startLanding({
     ...parts,
     signingKey,
+    readParquet: parquetLines,
     faultPoint: atFaultPoint,
     onChange: (file) => api.feed.tell({ kind: 'landing', file: shownFile(file) }),
     onCommit: ({ counts }, { dataset }) => api.feed.tell({ kind: 'committed', datasets: { [dataset]: counts } }),

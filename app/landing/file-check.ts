@@ -14,13 +14,8 @@ import { planRanges, type RecordFormat } from './range-plan.ts';
 /** Some thousand records: half a millisecond of the thread that answers requests. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** Makes an NDJSON file of a Parquet file, row group by row group, with values as the contract's reader takes them. */
-export type ReadParquet = (options: {
-  readonly path: string;
-  readonly target: string;
-  readonly contract: Contract;
-  readonly bytesMax: number;
-}) => Promise<void>;
+/** A Parquet file as NDJSON, in the order of the file, with values as the contract's reader takes them. */
+export type ReadParquet = (options: { readonly path: string; readonly contract: Contract }) => AsyncIterable<Buffer>;
 
 export interface CheckOptions {
   readonly handle: FileHandle;
@@ -103,15 +98,8 @@ async function* kept(
 }
 
 async function* fromParquet(options: CheckOptions, whole: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const { path, workPath, contract, inflatedBytesMax, readParquet } = options;
+  const { path, contract, readParquet } = options;
   if (readParquet === undefined) throw new Error('nobody reads Parquet here');
   for await (const _chunk of whole);
-  const made: Promise<void> = readParquet({ path, target: workPath, contract, bytesMax: inflatedBytesMax });
-  await made;
-  const work = await open(workPath);
-  try {
-    yield* bytesOf(work, { start: 0, end: Number.POSITIVE_INFINITY });
-  } finally {
-    await work.close();
-  }
+  yield* kept(readParquet({ path, contract }), options);
 }
