@@ -57,6 +57,10 @@ export async function takeEquation({ bus, warehouse, datasets, overdueMs }: Equa
     terms[dataset] = termsOf({
       acceptedOnBus: snapshot.acceptedRows[dataset] ?? 0,
       warehouse: ledger.datasets[dataset] ?? NOTHING,
+      removed: {
+        erased: snapshot.removedRows.erased[dataset] ?? 0,
+        expired: snapshot.removedRows.expired[dataset] ?? 0,
+      },
       unsettled: snapshot.unsettled.filter(notHeld),
       dead,
       isOverdue: ({ publishedAtMs }) =>
@@ -72,15 +76,19 @@ const NOTHING: WarehouseAccounting = { lateRows: 0, stored: 0, duplicate: 0, qua
 interface Counted {
   readonly acceptedOnBus: number;
   readonly warehouse: WarehouseAccounting;
+  /** Out of dead letters. */
+  readonly removed: Pick<WarehouseAccounting, 'erased' | 'expired'>;
   readonly unsettled: readonly UnsettledMessage[];
   readonly dead: readonly UnsettledMessage[];
   readonly isOverdue: (message: UnsettledMessage) => boolean;
 }
 
-function termsOf({ acceptedOnBus, warehouse, unsettled, dead, isOverdue }: Counted): EquationTerms {
+function termsOf({ acceptedOnBus, warehouse, removed, unsettled, dead, isOverdue }: Counted): EquationTerms {
   // A foreign message is accepted when first delivered: in the ledger it counts as late, before that not at all.
   const own = unsettled.filter((one) => !one.foreign);
-  const { stored, duplicate, quarantined, expired, erased } = warehouse;
+  const { stored, duplicate, quarantined } = warehouse;
+  const expired = warehouse.expired + removed.expired;
+  const erased = warehouse.erased + removed.erased;
   const accepted = acceptedOnBus + warehouse.lateRows + rows(dead.filter((one) => one.foreign));
   const deadLettered = rows(dead);
   const inFlight = rows(own);

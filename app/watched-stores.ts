@@ -41,6 +41,7 @@ function watchBus(bus: Bus, { dependency }: Watcher): Bus {
     read: (messageId) => watch('read', () => bus.read(messageId)),
     deadLetters: (page) => watch('dead_letters', () => bus.deadLetters(page)),
     replay: (options) => watch('replay', () => bus.replay(options)),
+    removeFromDead: (rests, reason) => watch('dead_letters', () => bus.removeFromDead(rests, reason)),
     settled: (options) => watch('settled', () => bus.settled(options)),
     release: (settleOrders) => watch('release', () => bus.release(settleOrders)),
     reconcile: (ledgerHolds) => watch('reconcile', () => bus.reconcile(ledgerHolds)),

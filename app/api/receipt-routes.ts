@@ -116,12 +116,17 @@ function statesOf(facts: ReceiptFacts, { waiting, settled, overdue }: Found): Re
   };
   const stored = take(settled.stored);
   const quarantined = take(settled.quarantined);
-  const expired = take(settled.expired);
-  const erased = take(settled.erased);
+  const removed = (state: 'expired' | 'erased'): number => rowsOf(waiting.filter((one) => one.state === state));
+  const expired = take(settled.expired + removed('expired'));
+  const erased = take(settled.erased + removed('erased'));
   const duplicate = take(settled.duplicate);
-  const deadLettered = take(dead.reduce((rows, { rowCount }) => rows + rowCount, 0));
+  const deadLettered = take(rowsOf(dead));
   const unsettled = overdue ? { inFlight: 0, overdue: left } : { inFlight: left, overdue: 0 };
   return { ...unsettled, stored, duplicate, quarantined, deadLettered, expired, erased };
+}
+
+function rowsOf(messages: Waiting): number {
+  return messages.reduce((rows, { rowCount }) => rows + rowCount, 0);
 }
 
 function receiptOf(facts: ReceiptFacts, states: Receipt['states']): Receipt & { readonly id: string } {

@@ -3,11 +3,15 @@ import os from 'node:os';
 import path from 'node:path';
 import { type BusHarness, describeBus } from './bus.contract.ts';
 import { openLmdbBus } from './lmdb-bus.ts';
+import { describeRemoval } from './removal.contract.ts';
 
 /** A second implementation is one line. */
 const IMPLEMENTATIONS: readonly (readonly [string, () => Promise<BusHarness>])[] = [['lmdb', lmdbHarness]];
 
-for (const [name, makeHarness] of IMPLEMENTATIONS) describeBus(name, makeHarness);
+for (const [name, makeHarness] of IMPLEMENTATIONS) {
+  describeBus(name, makeHarness);
+  describeRemoval(name, makeHarness);
+}
 
 async function lmdbHarness(): Promise<BusHarness> {
   const dir = await mkdtemp(path.join(os.tmpdir(), 'vigia-bus-'));

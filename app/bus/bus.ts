@@ -86,12 +86,25 @@ export interface DeadLetterFilter {
   readonly toMs?: number;
 }
 
+/** What is left of a dead letter out of which rows were taken for good. */
+export interface DeadLetterRest {
+  readonly sequence: number;
+  /** Undefined when nothing is left: the message is gone. */
+  readonly rest: Pick<BusMessage, 'data' | 'rowCount'> | undefined;
+  /** Accepted rows taken out: counted in `removedRows`. Those that the ledger holds too, and a foreign publisher's, are not. */
+  readonly removedRows: number;
+}
+
+export type RemovalReason = 'erased' | 'expired';
+
 /** One consistent look at the bus: everything in it belongs to messages with `sequence <= cut`. */
 export interface BusSnapshot {
   readonly cut: number;
   readonly takenAtMs: number;
   /** Rows ever accepted, by dataset, counted in the transaction that made them durable. */
   readonly acceptedRows: Readonly<Record<string, number>>;
+  /** Of them those that were taken out of dead letters for good, by dataset, counted in the transaction that took them. */
+  readonly removedRows: Readonly<Record<RemovalReason, Readonly<Record<string, number>>>>;
   /** Every message that is neither acknowledged nor dead. Some may be in the ledger already (commit before ack). */
   readonly unsettled: readonly UnsettledMessage[];
   readonly deadLetters: readonly UnsettledMessage[];
@@ -117,7 +130,8 @@ export interface SettledMessage {
 
 export interface RequestMessage {
   readonly messageId: string;
-  readonly state: 'unsettled' | 'dead';
+  /** A removal's rows are those that were taken out of the message while it was dead. */
+  readonly state: 'unsettled' | 'dead' | RemovalReason;
   readonly rowCount: number;
 }
 
@@ -141,7 +155,7 @@ export interface Bus {
   backlog(): readonly BusBacklog[];
   /** All terms of the loss equation that the bus holds, at one cut. */
   snapshot(): Promise<BusSnapshot>;
-  /** Unsettled and dead messages of one request, for its receipt. */
+  /** Unsettled and dead messages of one request and what was removed from dead ones, for its receipt. */
   findByRequest(requestId: string): Promise<readonly RequestMessage[]>;
   /** Reads one message that the bus still holds (for the rows of a receipt and of a dead letter). */
   read(messageId: string): Promise<BusMessage | undefined>;
@@ -157,6 +171,8 @@ export interface Bus {
     readonly limit: number;
     readonly dryRun: boolean;
   }): Promise<{ readonly messages: number; readonly rows: number }>;
+  /** One transaction. Left out is what is no dead letter any more (put back meanwhile); answers how many were done. */
+  removeFromDead(rests: readonly DeadLetterRest[], reason: RemovalReason): Promise<number>;
   /** Acknowledged messages waiting for their bronze file, in settle order. */
   settled(options: { readonly limit: number; readonly bytesMax: number }): Promise<readonly SettledMessage[]>;
   /** `oldestAtMs` is when the oldest of them was acknowledged. */

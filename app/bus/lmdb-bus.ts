@@ -167,6 +167,11 @@ class LmdbBus implements Bus {
     return matching;
   }
 
+  async removeFromDead(...[rests, reason]: Parameters<Bus['removeFromDead']>): Promise<number> {
+    this.#refuseWhenClosed();
+    return this.#store.removeFromDead(rests, reason);
+  }
+
   async settled(options: { readonly limit: number; readonly bytesMax: number }): ReturnType<Bus['settled']> {
     this.#refuseWhenClosed();
     return this.#reads(readSettled(this.#store.tables, options));

@@ -17,7 +17,7 @@ import type {
   UnsettledMessage,
 } from './bus.ts';
 import type { LmdbStore, Place } from './lmdb-store.ts';
-import { type Dead, type Header, type Tables, TAIL_AT_FIRST, type Unsettled } from './lmdb-tables.ts';
+import { type Dead, type Header, NOTHING_REMOVED, type Tables, TAIL_AT_FIRST, type Unsettled } from './lmdb-tables.ts';
 
 /** About 5 ms of reading between two turns. */
 const TURN_ENTRIES = 2_000;
@@ -39,7 +39,8 @@ export function readSnapshot(tables: Tables, takenAtMs: number): Promise<BusSnap
       if (header) deadLetters.push(unsettledMessage(header.dataset, header));
       if (deadLetters.length % TURN_ENTRIES === 0) await nextTurn();
     }
-    return { cut: tail.sequence, takenAtMs, acceptedRows: tail.acceptedRows, unsettled, deadLetters };
+    const { sequence: cut, acceptedRows, removedRows = NOTHING_REMOVED } = tail;
+    return { cut, takenAtMs, acceptedRows, removedRows, unsettled, deadLetters };
   });
 }
 
@@ -102,12 +103,23 @@ export function findByRequest(store: LmdbStore, requestId: string): RequestMessa
   const { tables } = store;
   const sequences = store.byRequest.find(requestId).sort((one, other) => one - other);
   return sequences.flatMap((sequence): RequestMessage[] => {
+    const removed = removedOf(tables, sequence, requestId);
     const header = tables.header.get(sequence);
-    if (header?.requestId !== requestId) return [];
+    if (header?.requestId !== requestId) return removed;
     const { messageId, dataset, rowCount } = header;
-    if (tables.unsettled.doesExist([dataset, sequence])) return [{ messageId, state: 'unsettled', rowCount }];
-    return tables.dead.doesExist(sequence) ? [{ messageId, state: 'dead', rowCount }] : [];
+    if (tables.unsettled.doesExist([dataset, sequence]))
+      return [...removed, { messageId, state: 'unsettled', rowCount }];
+    return tables.dead.doesExist(sequence) ? [...removed, { messageId, state: 'dead', rowCount }] : removed;
   });
+}
+
+function removedOf(tables: Tables, sequence: number, requestId: string): RequestMessage[] {
+  const removed = tables.removed.get(sequence);
+  if (removed?.requestId !== requestId) return [];
+  const { messageId } = removed;
+  return (['erased', 'expired'] as const).flatMap((state) =>
+    removed[state] > 0 ? [{ messageId, state, rowCount: removed[state] }] : [],
+  );
 }
 
 /** Acknowledged messages in settle order; always at least one when there is one, however large. */

@@ -5,8 +5,9 @@
  * its message until it is durable, so that settling or releasing the same message twice changes nothing.
  */
 import type { AppError } from '../errors.ts';
-import type { BusMessage } from './bus.ts';
+import type { BusMessage, DeadLetterRest, RemovalReason } from './bus.ts';
 import { CommitQueue } from './commit-queue.ts';
+import { draftOf, type TailDraft, writeRemoved, writeRest } from './lmdb-removal.ts';
 import {
   type Dead,
   footprintBytes,
@@ -60,7 +61,7 @@ export class LmdbStore {
   readonly #moving = new Set<number>();
   #heldBytes = 0;
   #durable: Tail;
-  #draft: { sequence: number; settleOrder: number; acceptedRows: Record<string, number> };
+  #draft: TailDraft;
 
   constructor(options: StoreOptions) {
     this.#now = options.now;
@@ -116,8 +117,8 @@ export class LmdbStore {
   }
 
   /** Unsettled → settled. */
-  acknowledge(places: readonly Place[]): Promise<void> {
-    return this.#move(
+  async acknowledge(places: readonly Place[]): Promise<void> {
+    await this.#move(
       places.map((place) =>
         this.#leaveBacklog(
           place,
@@ -135,8 +136,8 @@ export class LmdbStore {
   }
 
   /** Unsettled → dead: never in both, never in neither. */
-  bury(place: Place, reason: Omit<Dead, 'deadAtMs'>): Promise<void> {
-    return this.#move([
+  async bury(place: Place, reason: Omit<Dead, 'deadAtMs'>): Promise<void> {
+    await this.#move([
       this.#leaveBacklog(place, () => {
         void this.tables.dead.put(place.sequence, { ...reason, deadAtMs: this.#now() });
       }),
@@ -144,8 +145,8 @@ export class LmdbStore {
   }
 
   /** Dead → unsettled, failures from zero. */
-  revive(sequences: readonly number[]): Promise<void> {
-    return this.#move(
+  async revive(sequences: readonly number[]): Promise<void> {
+    await this.#move(
       sequences.map((sequence) => {
         const header = this.tables.dead.doesExist(sequence) ? this.tables.header.get(sequence) : undefined;
         const write = () => void this.tables.dead.remove(sequence);
@@ -155,8 +156,8 @@ export class LmdbStore {
   }
 
   /** Settled → unsettled, to be delivered first and in this order, also after a restart. */
-  reopen(orders: readonly number[]): Promise<void> {
-    return this.#move(
+  async reopen(orders: readonly number[]): Promise<void> {
+    await this.#move(
       orders.map((order) => {
         const settled = this.#settledAt(order);
         if (!settled) return undefined;
@@ -176,8 +177,8 @@ export class LmdbStore {
   }
 
   /** Settled → gone. */
-  release(orders: readonly number[]): Promise<void> {
-    return this.#move(
+  async release(orders: readonly number[]): Promise<void> {
+    await this.#move(
       orders.map((order) => {
         const settled = this.#settledAt(order);
         return (
@@ -198,10 +199,29 @@ export class LmdbStore {
     );
   }
 
+  /** Dead → less of it, or gone. What was put back meanwhile is left as it is; answers how many were done. */
+  removeFromDead(rests: readonly DeadLetterRest[], reason: RemovalReason): Promise<number> {
+    return this.#move(
+      rests.map(({ sequence, rest, removedRows }) => {
+        const header = this.tables.dead.doesExist(sequence) ? this.tables.header.get(sequence) : undefined;
+        return (
+          header && {
+            sequence,
+            write: () => {
+              writeRest(this.tables, { sequence, header, rest });
+              writeRemoved(this.tables, this.#draft, { sequence, header, reason, rows: removedRows });
+            },
+            apply: () => this.#shrink(sequence, header, rest),
+          }
+        );
+      }),
+    );
+  }
+
   /** Remembers over a restart how often a message failed alone, and how long it has to wait. */
-  recordFailure(place: Place, failure: Pick<Unsettled, 'failures' | 'notBeforeMs'>): Promise<void> {
+  async recordFailure(place: Place, failure: Pick<Unsettled, 'failures' | 'notBeforeMs'>): Promise<void> {
     const entry = this.tables.unsettled.get([place.dataset, place.sequence]);
-    return this.#move([
+    await this.#move([
       entry && {
         sequence: place.sequence,
         write: () => void this.tables.unsettled.put([place.dataset, place.sequence], { ...entry, ...failure }),
@@ -239,10 +259,17 @@ export class LmdbStore {
     return { sequence, header };
   }
 
-  /** Absent moves (already gone, already moving) are left out; claims end when the commit did or failed. */
-  async #move(moves: readonly (Move | undefined)[]): Promise<void> {
+  /** A message that is gone is still found by its request, for the rows that were removed from it. */
+  #shrink(sequence: number, header: Header, rest: DeadLetterRest['rest']): void {
+    this.#heldBytes -= footprintBytes(header.bytes);
+    if (rest === undefined) this.byMessage.remove(header.messageId, sequence);
+    else this.#heldBytes += footprintBytes(rest.data.length);
+  }
+
+  /** Absent moves (already gone, already moving) are left out; claims end when the commit did or failed. Answers how many. */
+  async #move(moves: readonly (Move | undefined)[]): Promise<number> {
     const claimed = moves.filter((move) => move !== undefined).filter(({ sequence }) => this.#claim(sequence));
-    if (claimed.length === 0) return;
+    if (claimed.length === 0) return 0;
     try {
       await this.queue.commit({
         bytes: claimed.length * ENTRY_BYTES,
@@ -256,6 +283,7 @@ export class LmdbStore {
     } finally {
       for (const { sequence } of claimed) this.#moving.delete(sequence);
     }
+    return claimed.length;
   }
 
   #claim(sequence: number): boolean {
@@ -318,7 +346,9 @@ export class LmdbStore {
 
   #forget(sequence: number, header: Header): void {
     this.byMessage.remove(header.messageId, sequence);
-    if (header.requestId !== '') this.byRequest.remove(header.requestId, sequence);
+    // What was removed from it is still found by its request.
+    const isLeft = this.tables.removed.doesExist(sequence);
+    if (header.requestId !== '' && !isLeft) this.byRequest.remove(header.requestId, sequence);
     this.#heldBytes -= footprintBytes(header.bytes);
   }
 
@@ -334,6 +364,10 @@ export class LmdbStore {
   #count(): void {
     for (const dataset of Object.keys(this.#durable.acceptedRows)) this.#backlogOf(dataset);
     for (const { key, value } of this.tables.header.getRange()) this.#hold(key, value);
+    for (const { key, value } of this.tables.removed.getRange()) {
+      const isHeld = this.tables.header.doesExist(key);
+      if (!isHeld && value.requestId !== '') this.byRequest.add(value.requestId, key);
+    }
     for (const { key, value } of this.tables.unsettled.getRange()) add(this.#backlogOf(key[0]), value, 1);
     for (const { value } of this.tables.settled.getRange()) {
       const header = this.tables.header.get(value.sequence);
@@ -346,8 +380,4 @@ function add(totals: Totals, message: { readonly rowCount: number; readonly byte
   totals.messages += sign;
   totals.rows += sign * message.rowCount;
   totals.bytes += sign * message.bytes;
-}
-
-function draftOf(tail: Tail): { sequence: number; settleOrder: number; acceptedRows: Record<string, number> } {
-  return { sequence: tail.sequence, settleOrder: tail.settleOrder, acceptedRows: { ...tail.acceptedRows } };
 }

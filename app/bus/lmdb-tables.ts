@@ -9,12 +9,14 @@
  * | settled   | settle order        | sequence; the message stays until its bronze file is sealed |
  * | reopened  | settle order        | where the message is, while it is unsettled again because the warehouse lost it |
  * | dead      | sequence            | why |
- * | tail      | 'tail'              | last sequence, last settle order, accepted rows by dataset |
+ * | removed   | sequence            | rows taken out of a dead letter for good, for the receipt of its request |
+ * | tail      | 'tail'              | last sequence, last settle order, accepted and removed rows by dataset |
  *
  * A message is in exactly one of unsettled, settled and dead; every move is one transaction. All keys grow, so that a
  * commit touches the last pages of each table and not one page for each message.
  */
 import { type Database, open, type RootDatabase } from 'lmdb';
+import type { BusSnapshot } from './bus.ts';
 
 export interface Header {
   readonly messageId: string;
@@ -57,10 +59,20 @@ export interface Dead {
   readonly deadAtMs: number;
 }
 
+/** Counts grow; the message itself may be gone. */
+export interface Removed {
+  readonly messageId: string;
+  readonly requestId: string;
+  readonly erased: number;
+  readonly expired: number;
+}
+
 export interface Tail {
   readonly sequence: number;
   readonly settleOrder: number;
   readonly acceptedRows: Readonly<Record<string, number>>;
+  /** Absent while none ever was. */
+  readonly removedRows?: BusSnapshot['removedRows'];
 }
 
 export interface Tables {
@@ -71,11 +83,13 @@ export interface Tables {
   readonly settled: Database<Settled, number>;
   readonly reopened: Database<Reopened, number>;
   readonly dead: Database<Dead, number>;
+  readonly removed: Database<Removed, number>;
   readonly tail: Database<Tail, string>;
 }
 
 /** A bus that never held a message: sequences and settle orders start at 1. */
 export const TAIL_AT_FIRST: Tail = { sequence: 0, settleOrder: 0, acceptedRows: {} };
+export const NOTHING_REMOVED: BusSnapshot['removedRows'] = { erased: {}, expired: {} };
 
 /** Header, unsettled entry and tree pages of one message. */
 const OVERHEAD_BYTES = 1_024;
@@ -93,7 +107,7 @@ export function openTables(options: {
     // Address space, not disk, and no limit: lmdb grows past it, at the price of a new mapping. BUS_BYTES_MAX is counted
     // when publishing; acknowledging and releasing, which write too, must never be refused, or nothing could be freed.
     mapSize: 2 * options.bytesMax,
-    maxDbs: 8,
+    maxDbs: 16,
     // Visible means durable, and a failed sync rejects: see commit-queue.ts.
     overlappingSync: false,
     noSync: options.noSync,
@@ -108,6 +122,7 @@ export function openTables(options: {
     settled: root.openDB({ name: 'settled', encoding: 'json' }),
     reopened: root.openDB({ name: 'reopened', encoding: 'json' }),
     dead: root.openDB({ name: 'dead', encoding: 'json' }),
+    removed: root.openDB({ name: 'removed', encoding: 'json' }),
     tail: root.openDB({ name: 'tail', encoding: 'json' }),
   };
 }
