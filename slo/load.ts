@@ -52,6 +52,18 @@ export async function loadSlo(places: SloPlaces, nowSeconds: number | null): Pro
   };
 }
 
+export async function loadFleet(places: SloPlaces): Promise<SourceFile> {
+  return readSource(places, 'fleet.yaml');
+}
+
+/** Path as an objective names it → the half of its runbook that a person wrote. */
+export async function loadRunbooks(places: SloPlaces): Promise<ReadonlyMap<string, string>> {
+  const names = (await readdir(join(places.folder, 'objectives'))).filter((name) => name.endsWith('.runbook.md'));
+  const files = [...names.map((name) => `objectives/${name}`), 'fleet.runbook.md'];
+  const sources = await Promise.all(files.map((name) => readSource(places, name)));
+  return new Map(sources.map(({ file, text }) => [file, text]));
+}
+
 async function readSource({ folder, shownAs }: SloPlaces, name: string): Promise<SourceFile> {
   return { file: `${shownAs}/${name}`, text: await readFile(join(folder, name), 'utf8') };
 }

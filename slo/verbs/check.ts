@@ -15,7 +15,7 @@ export const verb: Verb = {
     parseArgs({ args: [...parameters], options: {} });
     const sound = await compiled({ nowSeconds: null, quiet: true });
     if (sound === undefined) return 1;
-    const drift = await differences(join(SLO_PLACES.folder, 'generated'), emitAll(sound.model));
+    const drift = await differences(join(SLO_PLACES.folder, 'generated'), emitAll(sound));
     for (const difference of drift) console.error(diffText(difference));
     if (drift.length === 0) return 0;
     console.error(

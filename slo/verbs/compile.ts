@@ -21,7 +21,7 @@ export const verb: Verb = {
     });
     if (sound === undefined) return 1;
     const folder = values.out ?? join(SLO_PLACES.folder, 'generated');
-    const files = emitAll(sound.model);
+    const files = emitAll(sound);
     const changed = await differences(folder, files);
     for (const { kind, path, text } of changed) {
       const file = join(folder, path);
