@@ -329,6 +329,26 @@ describe('the landing folder', () => {
       assert.equal((await auditSteps()).filter((step) => step === 'landing.range').length, 3, 'each range once');
     });
 
+    it('after a stop, which waits for the range that is being stored and for no more', async () => {
+      await put('trips/a.csv', tripsFile(10));
+      const stops: Promise<void>[] = [];
+      const opened = await open(
+        {},
+        {
+          faultPoint: (name) => {
+            if (name === 'landing-range-stored') stops.push(opened.stop());
+          },
+        },
+      );
+      await opened.settled();
+      await Promise.all(stops);
+      assert.equal(await rowsStored(), 4);
+      const { state: stopped, attempts } = await only('trips/a.csv');
+      assert.deepEqual([stopped, attempts], ['storing', 0], 'a stop is no failure');
+      await (await open()).settled();
+      assert.deepEqual((await only('trips/a.csv')).counts.stored, 10);
+    });
+
     it('with a compressed file too, which is inflated again', async () => {
       await put('trips/a.csv.gz', gzipSync(tripsFile(10)));
       const first = await open(
