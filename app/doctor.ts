@@ -33,7 +33,7 @@ export interface FolderSight {
   readonly disk: {
     readonly freeBytes: number;
     readonly usedPercent: number;
-    /** What bronze and archive grew by in the last day. */
+    /** What bronze and archive grew by in the last day; files put together count as new, so rather too much. */
     readonly grownBytes: number;
     readonly bronzeBytes: number;
   };

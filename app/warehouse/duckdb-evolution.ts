@@ -124,9 +124,8 @@ async function remake(sql: Sql, { contract, table, columns }: EvolveOptions, sto
   await sql.run(`CREATE TABLE ${DRAFT} AS SELECT ${select.join(', ')} FROM ${table} ORDER BY rowid`);
   await sql.run(`DROP TABLE ${table}`);
   await sql.run(`ALTER TABLE ${DRAFT} RENAME TO ${quoted(contract.name)}`);
-  // Made again by the caller: a view keeps the types that its table had.
+  // A view keeps the types that its table had: the caller makes again what is in no fact.
   for (const model of Object.keys(contract.gold)) {
-    await sql.run(`DROP VIEW IF EXISTS gold.${quoted(`${contract.name}_${model}`)}`);
     await sql.run(`DELETE FROM custody.facts WHERE name = ${literal(`gold.${contract.name}_${model}`)}`);
   }
   // Answers have other columns now: no cursor and no cached answer of before is good any more.
