@@ -19,7 +19,7 @@ interface StatusRouteParts {
   readonly now: () => number;
 }
 
-/** What this route needs of `objectives.json`: a name, a target and the query that answers the budget left, 0 … 1. */
+/** What this route needs of `objectives.json`. The query answers the budget left: 1 whole, 0 spent, below 0 overspent. */
 const objectivesFile = z.object({
   objectives: z.array(
     z.looseObject({
