@@ -58,7 +58,13 @@ const PROBES: readonly Probe[] = [
     area: 'landing',
     file: 'app/landing/probe.ts',
     refused: ['../api/api.ts', '../subscriber/subscriber.ts', '../warehouse/duckdb-warehouse.ts', 'lmdb', 'express'],
-    allowed: ['../warehouse/file-range.ts', '../state/landing-file.ts', '../record/decode.ts', '../config.ts', 'node:fs'],
+    allowed: [
+      '../warehouse/file-range.ts',
+      '../state/landing-file.ts',
+      '../record/decode.ts',
+      '../config.ts',
+      'node:fs',
+    ],
   },
   {
     area: 'record',
