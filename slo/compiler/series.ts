@@ -9,7 +9,7 @@
  * | `slo:bad:slice`, `slo:total:slice` | 0 or 1: this slice (slice objectives) |
  * | `slo:bad:rate5m`, `slo:total:rate5m` … | events a second over a raw window |
  * | `slo:error:ratio5m` … | their ratio, over raw windows; absent without traffic, never NaN |
- * | `slo:error:weighted2h` … `weighted3d` | ratio over a derived window, exclusions subtracted |
+ * | `slo:error:weighted2h` … `weighted3d` | ratio over a derived window; long ones without what is excluded |
  * | `slo:error:weighted30d` | the same over the objective's period |
  * | `slo:bad:events1d` | bad events in a derived tier's long window, exclusions subtracted |
  * | `slo:objective:target`, `slo:budget:ratio` | the promise and what it leaves |

@@ -88,7 +88,11 @@ export function ratioOver(objective: Objective, windowSeconds: number): string {
   return `${badRate(windowSeconds)}${ids(objective)} / (${totalRate(windowSeconds)}${ids(objective)} > 0)`;
 }
 
-/** bad/total over a long window, weighted by traffic, exclusions subtracted: absent without traffic. */
+/**
+ * bad/total over a derived window, weighted by traffic: absent without traffic. Long windows and the period subtract
+ * exclusions; a short window stays as recorded, because an exclusion may fill it and leave nothing to divide by, and
+ * the alert needs both.
+ */
 export function weightedOver(objective: Objective, windowSeconds: number): string {
   const bad = keptSum(objective, badRate(BASE_WINDOW_SECONDS), windowSeconds);
   const total = keptSum(objective, totalRate(BASE_WINDOW_SECONDS), windowSeconds);
@@ -207,7 +211,7 @@ function muted(exclusions: readonly Exclusion[], afterSeconds: number): readonly
  */
 function keptSum(objective: Objective, series: string, windowSeconds: number): string {
   const all = `sum_over_time(${series}${ids(objective)}[${durationText(windowSeconds)}])`;
-  if (objective.exclusions.length === 0) return all;
+  if (objective.exclusions.length === 0 || !subtractsExclusions(objective, windowSeconds)) return all;
   const excluded = objective.exclusions.map(({ endSeconds, startSeconds }) => {
     const lastSeconds = endSeconds + BASE_WINDOW_SECONDS;
     const seconds = lastSeconds - startSeconds;
@@ -216,6 +220,10 @@ function keptSum(objective: Objective, series: string, windowSeconds: number): s
     return ` - (${inside} * ${share} or 0 * ${all})`;
   });
   return `clamp_min(${all}${excluded.join('')}, 0)`;
+}
+
+function subtractsExclusions({ periodSeconds, tiers }: Objective, windowSeconds: number): boolean {
+  return windowSeconds === periodSeconds || tiers.some((tier) => tier.longSeconds === windowSeconds);
 }
 
 function slicesOver(
