@@ -4,6 +4,7 @@ import { link, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, utimes, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { DuckDBInstance } from '@duckdb/node-api';
 import { type Config, readConfig } from '../config.ts';
 import type { Contract } from '../datasets/contract.ts';
 import { contract as flights } from '../datasets/flights/contract.ts';
@@ -15,6 +16,7 @@ import type { LandingFile } from '../state/landing-file.ts';
 import { openLmdbState } from '../state/lmdb-state.ts';
 import type { State } from '../state/state.ts';
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts';
+import { parquetLines } from '../warehouse/duckdb-parquet.ts';
 import { openDuckdbWarehouse } from '../warehouse/duckdb-warehouse.ts';
 import type { Warehouse } from '../warehouse/warehouse.ts';
 import { type Landing, startLanding } from './landing.ts';
@@ -106,6 +108,7 @@ describe('the landing folder', () => {
       telemetry,
       contracts: CONTRACTS,
       validators: VALIDATORS,
+      readParquet: parquetLines,
       signingKey: SIGNING_KEY,
       now: () => nowMs,
       faultPoint,
@@ -186,6 +189,31 @@ describe('the landing folder', () => {
       assert.equal(await rowsStored(), 4);
     });
 
+    it('Parquet, and goes on in the middle of one', async () => {
+      await put('trips/a.csv.part', tripsFile(10));
+      const instance = await DuckDBInstance.create(':memory:');
+      const connection = await instance.connect();
+      const typed = `SELECT * REPLACE (CAST(datetime AS TIMESTAMP) AS datetime) FROM read_csv('${at('trips/a.csv.part')}', all_varchar = true)`;
+      await connection.run(`COPY (${typed}) TO '${at('trips/a.parquet.part')}' (FORMAT parquet)`);
+      instance.closeSync();
+      await rename(at('trips/a.parquet.part'), at('trips/a.parquet'));
+      const opened = await open(
+        {},
+        {
+          faultPoint: (name) => {
+            if (name === 'landing-range-stored') throw new Error('ended');
+          },
+        },
+      );
+      await opened.settled();
+      assert.equal(await rowsStored(), 4);
+      nowMs += 120_000;
+      await (await open()).settled();
+      const file = await only('trips/a.parquet');
+      assert.deepEqual(file.counts, { read: 10, stored: 10, duplicate: 0, quarantined: 0, rejected: 0 });
+      assert.deepEqual(await readdir(join(dir, 'work')), []);
+    });
+
     it('the same file again as nothing new, and of a longer one only what it adds', async () => {
       await take('trips/a.csv', tripsFile(6));
       const again = await take('trips/renamed.csv', tripsFile(6));
@@ -233,6 +261,7 @@ describe('the landing folder', () => {
       ['BODY_INCOMPLETE', 'trips/cut.csv.gz', gzipSync(tripsFile(500)).subarray(0, -30)],
       ['MALFORMED_GZIP', 'trips/plain.csv.gz', tripsFile(2)],
       ['FILE_TOO_LARGE', 'trips/bomb.csv.gz', gzipSync(tripsFile(500)), { LANDING_INFLATED_BYTES_MAX: 2_000 }],
+      ['MALFORMED_PARQUET', 'trips/none.parquet', tripsFile(2)],
       ['FILE_NAME_UNKNOWN', 'trips/a.xlsx', tripsFile(2)],
       ['FILE_NAME_UNKNOWN', 'unknown.csv', tripsFile(2)],
     ];

@@ -11,10 +11,10 @@ import type { Row } from '../datasets/contract.ts';
 import type { OutcomeCounts } from './warehouse.ts';
 
 export interface FileRange {
-  /** First 32 hex digits of the SHA-256 of `<file id>:<firstIndex>:<records>`. */
+  /** First 32 hex digits of the SHA-256 of `<file id>:<dataset>:<firstIndex>:<records>`. */
   readonly messageId: string;
   readonly dataset: string;
-  /** The file's: first 32 hex digits of its id. */
+  /** The file's in this dataset: first 32 hex digits of the SHA-256 of `<file id>:<dataset>`. */
   readonly requestId: string;
   readonly apiKeyId: string;
   readonly contractVersion: number;
