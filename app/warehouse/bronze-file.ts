@@ -51,8 +51,11 @@ export async function draftFile(options: {
   const { sql, select, workDir, written } = options;
   const temporary = join(workDir, `${randomUUID()}.parquet`);
   try {
-    // Level 1 takes 60 % of the default's time and writes files of 95 % of the size (trips).
-    await sql.run(`COPY (${select}) TO ${literal(temporary)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)`);
+    // Level 1 takes 60 % of the default's time and writes files of 95 % of the size (trips). Row groups of a sixth of the
+    // default's rows hold 60 MB less while a range is written.
+    await sql.run(
+      `COPY (${select}) TO ${literal(temporary)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 20480)`,
+    );
     const [counted] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM read_parquet(${literal(temporary)})`);
     written?.();
     await syncFile(temporary);

@@ -9,6 +9,9 @@ import { literal, quoted } from './duckdb-session.ts';
 import type { FileRange } from './file-range.ts';
 import { all, type Cell, plainChecks, type PlainField, plainField } from './plain-fields.ts';
 
+/** Longer lines are left to the validator. DuckDB's own choice is 2 MB, and 32 MB of buffer for each reader. */
+const LINE_BYTES_MAX = 2 * 1024 * 1024;
+
 /**
  * No filter and no expression is moved through a LIMIT. Otherwise the filter is pushed below what it filters, and
  * everything is made twice or more: 3 s for 100,000 rows in place of 0.5; a materialized CTE would take 0.7.
@@ -72,7 +75,7 @@ interface Source {
 function csvCells(contract: Contract, header: readonly string[], path: string): Source {
   const types = ['_i', ...header.map((_, at) => `h${at}`)].map((name) => `${literal(name)}: 'VARCHAR'`).join(', ');
   const read = `read_csv(${literal(path)}, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"', new_line = '\\n',
-    columns = {${types}}, ignore_errors = true, parallel = false)`;
+    columns = {${types}}, ignore_errors = true, parallel = false, max_line_size = ${LINE_BYTES_MAX}, buffer_size = ${2 * LINE_BYTES_MAX})`;
   const cells = Object.keys(contract.fields).map((name, at) => {
     const place = header.indexOf(name);
     // An empty cell and a quoted empty cell are both no value.
@@ -92,7 +95,7 @@ function csvCells(contract: Contract, header: readonly string[], path: string): 
  */
 function jsonCells(names: readonly string[], path: string): Source {
   const read = `read_csv(${literal(path)}, header = false, auto_detect = false, delim = '\\t', quote = '', escape = '', new_line = '\\n',
-    columns = {'_i': 'VARCHAR', '_line': 'VARCHAR'}, ignore_errors = true, parallel = false)`;
+    columns = {'_i': 'VARCHAR', '_line': 'VARCHAR'}, ignore_errors = true, parallel = false, max_line_size = ${LINE_BYTES_MAX}, buffer_size = ${2 * LINE_BYTES_MAX})`;
   const paths = names.map((name) => literal(`$.${quoted(name)}`)).join(', ');
   const lines = `SELECT TRY_CAST(_i AS INTEGER) AS _index, _line FROM ${read}
     WHERE json_valid(_line) AND starts_with(_line, '{') AND NOT regexp_matches(_line, ',[ \\t\\r\\n]*[}\\]]')`;

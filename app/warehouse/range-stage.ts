@@ -64,6 +64,11 @@ export async function stageRange(options: StageOptions): Promise<StagedRange> {
   };
 }
 
+/** Some 30 MB that nobody needs any more. */
+export async function dropStaged(sql: Sql, { rowsTable, rejectsTable }: StagedRange): Promise<void> {
+  for (const table of [rowsTable, rejectsTable]) await sql.run(`DROP TABLE ${table}`);
+}
+
 /** A reader that took a line end for another would answer an index twice, or one of another range: believed in neither case. */
 async function removeImpostors(sql: Sql, table: string, range: FileRange): Promise<void> {
   const outside = `_index NOT BETWEEN ${range.firstIndex} AND ${range.firstIndex + range.records - 1}`;

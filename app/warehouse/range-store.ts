@@ -21,7 +21,7 @@ import type { WarehouseOptions } from './embedded-warehouse.ts';
 import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { Commit, Partitions } from './partitions.ts';
 import { FileOccurrences } from './range-occurrences.ts';
-import { type StagedRange, stageRange } from './range-stage.ts';
+import { dropStaged, type StagedRange, stageRange } from './range-stage.ts';
 import type { SeenIds } from './seen-ids.ts';
 
 export interface RangeStoreOptions {
@@ -72,7 +72,11 @@ export class RangeStore {
         return this.#prepare({ sql, range, judge, slot });
       });
       if (prepared === undefined) return { ...store.last, counts: REPLAYED, judged: 0 };
-      return await writer.exclusive((sql) => this.#commit(sql, prepared));
+      return await writer.exclusive(async (sql) => {
+        const outcome = await this.#commit(sql, prepared);
+        await dropStaged(sql, prepared.staged);
+        return outcome;
+      });
     } catch (error) {
       this.#occurrences.forget();
       throw error;
