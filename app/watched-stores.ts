@@ -104,6 +104,7 @@ function watchState(state: State, { dependency }: Watcher): State {
     claimIdempotency: (scope, claim) => watch('idempotency', () => state.claimIdempotency(scope, claim)),
     answerIdempotency: (scope, answer) => watch('idempotency', () => state.answerIdempotency(scope, answer)),
     releaseIdempotency: (scope) => watch('idempotency', () => state.releaseIdempotency(scope)),
+    forgetVerdicts: (requestIds) => watch('idempotency', () => state.forgetVerdicts(requestIds)),
     signingKey: () => watch('fact', () => state.signingKey()),
     addTicket: (hash, ticket) => watch('ticket', () => state.addTicket(hash, ticket)),
     takeTicket: (hash, nowMs) => watch('ticket', () => state.takeTicket(hash, nowMs)),

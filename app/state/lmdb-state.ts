@@ -15,6 +15,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import { AppError } from '../errors.ts';
 import { CommitHung, commitInTime, isOutOfSpace, syncNames } from '../lmdb-durability.ts';
 import type { LandingFile, LandingPlan } from './landing-file.ts';
+import { forgetVerdictsOf, type IdempotencyEntry, removeExpired } from './lmdb-answers.ts';
 import { LmdbLandingFiles } from './lmdb-landing-files.ts';
 import type { ApiKey, IdempotencyClaim, IdempotencyScope, IdempotentAnswer, State } from './state.ts';
 
@@ -26,15 +27,6 @@ export interface LmdbStateOptions {
   readonly processId: number;
   /** Called once when nothing can be made durable any more; the process has to start again. */
   readonly onFailure?: (error: AppError) => void;
-}
-
-interface IdempotencyEntry {
-  readonly bodyHash: string;
-  readonly requestId: string;
-  readonly expiresAtMs: number;
-  /** The instance that worked on it last. */
-  readonly lease?: string;
-  readonly answer?: IdempotentAnswer;
 }
 
 interface Ticket {
@@ -172,6 +164,15 @@ class LmdbState implements State {
     this.#leases.delete(scopeKey(scope));
   }
 
+  async forgetVerdicts(requestIds: ReadonlySet<string>): Promise<number> {
+    let changed = 0;
+    for (const page of this.#pages(this.#idempotency)) {
+      const keys = page.filter(({ value }) => requestIds.has(value.requestId)).map(({ key }) => key);
+      if (keys.length > 0) changed += await this.#write(() => forgetVerdictsOf(this.#idempotency, keys));
+    }
+    return changed;
+  }
+
   async signingKey(): Promise<Buffer> {
     const known = this.#read(() => this.#internal.get(SIGNING_KEY));
     if (known !== undefined) return Buffer.from(known, 'hex');
@@ -265,13 +266,20 @@ class LmdbState implements State {
 
   async #sweepTable(table: Database<{ readonly expiresAtMs: number }, string>, nowMs: number): Promise<number> {
     let swept = 0;
+    for (const page of this.#pages(table)) {
+      const expired = page.filter(({ value }) => value.expiresAtMs <= nowMs).map(({ key }) => key);
+      if (expired.length > 0) swept += await this.#write(() => removeExpired(table, expired, nowMs));
+    }
+    return swept;
+  }
+
+  *#pages<V>(table: Database<V, string>): Iterable<readonly { readonly key: string; readonly value: V }[]> {
     for (let after: string | undefined; ; ) {
       const range = after === undefined ? {} : { start: after, exclusiveStart: true };
       const page = this.#read(() => Array.from(table.getRange({ ...range, limit: SWEEP_PAGE })));
-      const expired = page.filter(({ value }) => value.expiresAtMs <= nowMs).map(({ key }) => key);
-      if (expired.length > 0) swept += await this.#write(() => removeExpired(table, expired, nowMs));
+      yield page;
       after = page.at(-1)?.key;
-      if (page.length < SWEEP_PAGE) return swept;
+      if (page.length < SWEEP_PAGE) return;
     }
   }
 
@@ -351,22 +359,6 @@ function outcomeOf<T>(judge: () => T): Outcome<T> {
   } catch (error) {
     return { ok: false, error };
   }
-}
-
-/** Judged again inside the transaction: a claim may have renewed the entry since it was listed. */
-function removeExpired(
-  table: Database<{ readonly expiresAtMs: number }, string>,
-  keys: readonly string[],
-  nowMs: number,
-): number {
-  let removed = 0;
-  for (const key of keys) {
-    const entry = table.get(key);
-    if (!entry || entry.expiresAtMs > nowMs) continue;
-    void table.remove(key);
-    removed += 1;
-  }
-  return removed;
 }
 
 function byAge(one: ApiKey, other: ApiKey): number {

@@ -225,6 +225,23 @@ export function describeState(name: string, makeHarness: () => Promise<StateHarn
         });
       });
 
+      it('forgets what the verdicts of named requests quote, and keeps the answer', async () => {
+        const verdict = { index: 0, code: 'FIELD_TYPE', pointer: '/secret', expected: 'a number', got: 'secret' };
+        const bodyOf = (id: string): string => JSON.stringify({ id, errors: [verdict] });
+        for (const requestId of ['one', 'other']) {
+          const scope = { ...SCOPE, key: requestId };
+          await state.claimIdempotency(scope, { ...CLAIM, requestId });
+          await state.answerIdempotency(scope, { status: 202, body: bodyOf(requestId), headers: {} });
+        }
+        assert.equal(await state.forgetVerdicts(new Set(['one', 'unknown'])), 1);
+        const kept = async (key: string): Promise<unknown> => {
+          const claim = await state.claimIdempotency({ ...SCOPE, key }, CLAIM);
+          return claim.kind === 'answered' ? JSON.parse(claim.answer.body) : undefined;
+        };
+        assert.deepEqual(await kept('one'), { id: 'one', errors: [{ ...verdict, pointer: '', got: '' }] });
+        assert.deepEqual(await kept('other'), { id: 'other', errors: [verdict] });
+      });
+
       it('lets nobody answer for a claim that another instance has taken over', async () => {
         await state.claimIdempotency(SCOPE, CLAIM);
         const successor = await harness.open();

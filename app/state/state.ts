@@ -70,6 +70,9 @@ export interface State {
   /** Ends the lease without an answer (503): the same body may try again with the same request id. */
   releaseIdempotency(scope: IdempotencyScope): Promise<void>;
 
+  /** Takes out of the answers kept for these requests what their verdicts quote of a row. Returns how many were kept. */
+  forgetVerdicts(requestIds: ReadonlySet<string>): Promise<number>;
+
   /** The key that signs receipts and cursors: 32 random bytes, made on first use, the same for every process. */
   signingKey(): Promise<Buffer>;
 
