@@ -48,6 +48,8 @@ const STORAGE: Readonly<Record<StoragePart, string>> = {
   wal: 'warehouse.duckdb.wal',
   bronze: 'bronze',
   work: 'work',
+  landing: 'landing',
+  archive: 'archive',
 };
 
 export function startObserver(parts: ObserverParts): Observer {
