@@ -56,7 +56,8 @@ export function compile(input: CompileInput): Compiled {
     }),
     ...lint(lowered, { settings, runbooks: input.runbooks }),
   );
-  if (problems.some(isError)) return refused(problems);
+  // What decides a page of rules that are not made is of no interest yet.
+  if (problems.some(isError)) return refused(problems.filter(isError));
   const objectives = lowered.map(({ objective }) => objective).sort((a, b) => (a.name < b.name ? -1 : 1));
   const model = { objectives, environment: settings.environment };
   return { kind: 'compiled', model, policy: settings.policy, warnings: problems.sort(byPlace) };

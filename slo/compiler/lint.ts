@@ -86,7 +86,7 @@ function tierSetProblems({ objective, places }: LoweredObjective): readonly Prob
     const distinct = compare(before.factor, tier.factor) > 0 && before.longSeconds < tier.longSeconds;
     if (distinct && before.name !== tier.name) return [];
     const message = `${tier.name} (${tierText(tier)}) follows ${before.name} (${tierText(before)}). Order tiers from the highest factor over the shortest window, each of its own name.`;
-    return [{ code: 'TIER_ORDER', place, message }];
+    return [{ code: 'TIER_ORDER', place: places.alertPolicies, message }];
   });
 }
 
@@ -112,7 +112,7 @@ function tierProblems(
     problems.push({ code: 'TIER_SCRAPES', place, message });
   }
   if (objective.indicator.kind === 'slices' && tier.badEventsMin < BAD_SLICES_MIN) {
-    const message = `${tier.name} fires at ${tier.badEventsMin} bad slices. Set vigia/min-bad-slices to at least ${BAD_SLICES_MIN}.`;
+    const message = `${tier.name} fires from ${tier.badEventsMin} bad slice${tier.badEventsMin === 1 ? '' : 's'} on. Set vigia/min-bad-slices to at least ${BAD_SLICES_MIN}.`;
     problems.push({ code: 'FLOOR_REFUSED', place, message });
   }
   if (problems.length === 0)
@@ -178,7 +178,7 @@ function collisionProblems(lowered: readonly LoweredObjective[]): readonly Probl
       const other = first.get(key);
       if (other === undefined) first.set(key, objective.name);
       else {
-        const message = `${objective.name} makes ${name} twice with the same labels (also by ${other}). Give its tiers windows of their own.`;
+        const message = `${objective.name} makes ${name} twice with the same labels (also by ${other}). Give its tiers names and windows of their own.`;
         problems.push({ code: 'RULE_COLLISION', place: places.name, message });
       }
     }

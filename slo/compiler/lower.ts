@@ -30,6 +30,7 @@ export interface LoweredObjective {
     readonly noData: Place;
     readonly expectedRate: Place;
     readonly slice: Place;
+    readonly alertPolicies: Place;
     /** By the tier's name. */
     readonly tiers: ReadonlyMap<string, Place>;
   };
@@ -118,7 +119,7 @@ function promiseOf(slo: Slo): {
     refuse(
       'TARGET_REFUSED',
       [...at, key],
-      `a target of ${decimalText(written)} leaves no budget, or promises nothing. Use at least 0.5 and less than 1.`,
+      `a target of ${decimalText(written)} ${compare(written, HALF) < 0 ? 'promises nothing' : 'leaves no budget'}. Use at least 0.5 and less than 1.`,
     );
   }
   const [window] = timeWindow;
@@ -218,6 +219,7 @@ function placesOf(
     noData: annotations.place('no-data'),
     expectedRate: annotations.place('expected-rate'),
     slice: slo.place(['spec', 'objectives', 0, 'timeSliceWindow']),
+    alertPolicies: slo.place(['spec', 'alertPolicies']),
     tiers: new Map(templates.map((template) => [template.name, template.place])),
   };
 }

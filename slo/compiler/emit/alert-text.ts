@@ -16,7 +16,7 @@ export function alertAnnotations(objective: Objective, alert: Alert): Readonly<R
 }
 
 /** `99.9 %` of 0.999, exactly. */
-function percentText(share: Decimal): string {
+export function percentText(share: Decimal): string {
   return `${decimalText(multiply(share, decimal(100)))} %`;
 }
 
