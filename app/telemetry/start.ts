@@ -29,8 +29,8 @@ const EXPORT_TIMEOUT_MS = 5000;
 /** The exporter gives up before the processor does, so that every batch is answered and counted. */
 const OTLP_TIMEOUT_MS = 4000;
 
-/** Besides the readers: writer, sealer, books, probe. */
-const WAREHOUSE_SESSIONS = 4;
+/** Besides the readers: writer, sealer, books, probe, ranges of files, and the reader of a Parquet file. */
+const WAREHOUSE_SESSIONS = 6;
 /** Bus and state. */
 const LMDB_WRITERS = 2;
 /** What Node gives to files, host names and compression. */
