@@ -5,6 +5,7 @@ import { emitAlertmanagerInhibition } from './alertmanager-inhibition.ts';
 import { emitFleetRules } from './fleet-rules.ts';
 import { emitGateFile } from './gate-file.ts';
 import type { GeneratedFile } from './generated-file.ts';
+import { emitGooglePolicies } from './google-policies.ts';
 import { emitK6File } from './k6-file.ts';
 import { emitObjectivesFile } from './objectives-file.ts';
 import { emitPrometheusRules } from './prometheus.ts';
@@ -23,6 +24,7 @@ const EMITTERS: readonly ((sources: EmitSources) => readonly GeneratedFile[])[] 
   ({ model }) => emitGateFile(model),
   ({ model }) => emitObjectivesFile(model),
   ({ model }) => emitK6File(model),
+  ({ model }) => emitGooglePolicies(model),
 ];
 
 /** Every generated file, by path. Two emitters that make one path are a mistake of the program. */

@@ -111,7 +111,9 @@ describe('the fleet’s rules', () => {
     this.timeout(20_000);
     // Seeded 5-minute rates: raw ones would need more samples than promtool loads.
     const group = fleetRuleGroup({ ...FLEET, services: ['four', 'two', 'within'].map((name) => service(name)) });
-    const rules = group.rules.filter((rule) => !('record' in rule) || !/:(?:rate|ratio)\d|30d|remaining/.test(rule.record));
+    const rules = group.rules.filter(
+      (rule) => !('record' in rule) || !/:(?:rate|ratio)\d|30d|remaining/.test(rule.record),
+    );
     const days = 3 * 288 + 12;
     const rates = (name: string, bad: number): readonly Series[] => [
       { series: `fleet:total:rate5m{service="${name}",slo="availability"}`, values: `20+0x${days}` },

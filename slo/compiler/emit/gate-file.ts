@@ -57,7 +57,7 @@ export function emitGateFile(model: Model): readonly GeneratedFile[] {
 }
 
 function gateObjective(objective: Objective): GateObjective {
-  const { budget, grouping, name, owner, periodSeconds, runbook, service, target, tiers } = objective;
+  const { budget, grouping, name, owner, periodSeconds, service, target, tiers } = objective;
   return {
     name,
     service,
@@ -69,7 +69,7 @@ function gateObjective(objective: Objective): GateObjective {
     budgetLeftQuery: `${SERIES.remaining}${ofObjective(objective)}`,
     coverageQuery: `${SERIES.coverage}${ofObjective(objective)}`,
     tiers: tiers.map((tier) => gateTier(objective, tier)),
-    runbook,
+    runbook: `slo/generated/runbooks/${name}.md`,
   };
 }
 
