@@ -223,7 +223,8 @@ function keptSum(objective: Objective, series: string, windowSeconds: number): s
 }
 
 function subtractsExclusions({ periodSeconds, tiers }: Objective, windowSeconds: number): boolean {
-  return windowSeconds === periodSeconds || tiers.some((tier) => tier.longSeconds === windowSeconds);
+  if (windowSeconds === periodSeconds) return true;
+  return tiers.some(({ longSeconds, windows }) => windows === 'derived' && longSeconds === windowSeconds);
 }
 
 function slicesOver(
