@@ -13,8 +13,8 @@ const COUNT = `import { readdirSync, readFileSync } from 'node:fs';
 
 describe('the start', () => {
   for (const { title, env, threads } of [
-    { title: 'has a thread for each statement, each commit and what Node does itself', env: {}, threads: 12 },
-    { title: 'has one more for each reader', env: { READERS: '5' }, threads: 15 },
+    { title: 'has a thread for each statement, each commit and what Node does itself', env: {}, threads: 14 },
+    { title: 'has one more for each reader', env: { READERS: '5' }, threads: 17 },
     { title: 'leaves the number of threads to who sets it', env: { UV_THREADPOOL_SIZE: '3' }, threads: 3 },
     { title: 'leaves a number of readers that is none to the configuration', env: { READERS: 'many' }, threads: 4 },
   ]) {
