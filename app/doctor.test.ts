@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runScript } from './cli/command-process.contract.ts';
@@ -93,9 +93,9 @@ describe('the doctor', () => {
       'archived files are in no ledger',
       {},
       { ...HEALTHY_STORES, unknown: { ...HEALTHY_STORES.unknown, archived: ['x'] } },
-      /1 archived files are not in the ledger: x/,
+      /1 archived file is not in the ledger: x/,
     ],
-    ['the WAL does not shrink', {}, { ...HEALTHY_STORES, walBytes: GIB }, /wal has 1\.00 GiB/],
+    ['the WAL does not shrink', {}, { ...HEALTHY_STORES, walBytes: GIB }, /wal has 1\.0 GiB/],
     [
       'the newest commit is in the future',
       {},
@@ -106,11 +106,16 @@ describe('the doctor', () => {
       'a database was set aside',
       { setAside: ['warehouse.duckdb.broken-1'] },
       HEALTHY_STORES,
-      /1 databases were set aside/,
+      /1 database was set aside/,
     ],
     ['a hand-over file is left', { workOld: ['old.ndjson'] }, HEALTHY_STORES, /left from a process that died: old/],
-    ['a file was refused', { refused: ['trips/a.csv.refused'] }, HEALTHY_STORES, /1 landing files were refused/],
-    ['a backup was cut off', { backups: [{ name: 'half', whole: false }] }, HEALTHY_STORES, /have no manifest.*: half/],
+    ['a file was refused', { refused: ['trips/a.csv.refused'] }, HEALTHY_STORES, /1 landing file was refused/],
+    [
+      'a backup was cut off',
+      { backups: [{ name: 'half', whole: false }] },
+      HEALTHY_STORES,
+      /1 folder in backups\/ has no manifest.*: half/,
+    ],
     [
       'a file waits for an hour',
       { landing: { waiting: 2, oldestAtMs: NOW_MS - HOUR_MS } },
@@ -122,7 +127,7 @@ describe('the doctor', () => {
       // 10 GiB free, 1 GiB of bronze a day and as much of database beside it.
       { disk: { ...HEALTHY_FOLDER.disk, freeBytes: 10 * GIB } },
       HEALTHY_STORES,
-      /10\.00 GiB are free \(50 % used\): 5\.0 days/,
+      /10\.0 GiB are free \(50 % used\): 5\.0 days/,
     ],
   ];
   for (const [what, folder, stores, says] of sick) {
@@ -163,7 +168,33 @@ describe('npm run doctor', function () {
     assert.equal(code, 0, stdout);
     assert.match(stdout, new RegExp(`format 1, made by .*, in use by process ${process.pid}`));
     assert.match(stdout, /flights: stored 2000, .*\nequation: accepted 6\d+, in flight 0, difference 0/s);
+    assert.match(stdout, /write-ahead log [\d.]+ (MiB|bytes)\n/);
     assert.match(stdout, /Nothing is wrong\.\n$/);
+  });
+
+  it('knows an ingested file in the archive by its content and its dataset, also after a restart', async () => {
+    const source = join(dataDir, 'turin.csv');
+    await writeFile(
+      source,
+      'region,origin_coord,destination_coord,datetime,datasource\nTurin,POINT (7.67 44.99),POINT (7.7 45),2018-05-21 02:00:00,baba_car\n',
+    );
+    const { landing } = await start();
+    const ingested = await runScript('ingest', [source, '--dataset', 'trips'], { DATA_DIR: dataDir });
+    assert.equal(ingested.code, 0, ingested.stderr);
+    await landing.settled();
+    const [name = ''] = await readdir(join(dataDir, 'archive', 'trips'));
+    const { stdout } = await doctor();
+    assert.match(stdout, /Nothing is wrong\.\n$/);
+    await service?.stop({ reason: 'the command is alone from here on' });
+    service = undefined;
+    // The same bytes for another dataset were never taken.
+    await mkdir(join(dataDir, 'archive', 'flights'));
+    await writeFile(join(dataDir, 'archive', 'flights', name), '');
+    await writeFile(join(dataDir, 'archive', 'trips', 'by-hand, perhaps.csv'), '');
+    const alone = await doctor();
+    assert.equal(alone.code, 2);
+    const named = `2 archived files are not in the ledger: flights/${name}, trips/by-hand, perhaps.csv.`;
+    assert.ok(alone.stdout.includes(named), alone.stdout);
   });
 
   it('finds what lies in the folder of a running service and belongs to nobody', async () => {
@@ -193,7 +224,7 @@ describe('npm run doctor', function () {
       ['bronze', 'archive', 'set aside', 'work', 'landing', 'backups'],
     );
     assert.deepEqual(stores.unknown.bronze, [orphan]);
-    assert.deepEqual(stores.unknown.archived, ['0123456789abcdef']);
+    assert.deepEqual(stores.unknown.archived, ['trips/0123456789abcdef-trips.csv']);
     await rm(join(dataDir, 'bronze', 'flights', '2024-01-01', `${orphan}.parquet`));
   });
 
@@ -209,8 +240,8 @@ describe('npm run doctor', function () {
     assert.equal(code, 2);
     assert.match(stdout, /no service runs on it/);
     assert.match(stdout, /equation: accepted 16, in flight 0, difference 0/);
-    assert.match(stdout, /dead letters: nothing_of_this_name: 1 messages could not be stored/);
-    assert.match(stdout, /\n1 findings\.\n$/);
+    assert.match(stdout, /dead letters: nothing_of_this_name: 1 message could not be stored/);
+    assert.match(stdout, /\n1 finding\.\n$/);
   });
 
   it('says what keeps a folder from opening', async () => {

@@ -12,7 +12,8 @@ import type { Bus, BusBacklog } from './bus/bus.ts';
 import { type FoundFormat, readFormat } from './data-format.ts';
 import type { Equation } from './equation.ts';
 import { filesBelow } from './folder-copy.ts';
-import { ARCHIVE_DIGITS, type UnknownFiles } from './warehouse/duckdb-inspect.ts';
+import { requestIdOf } from './landing/take-file.ts';
+import type { ArchivedName, UnknownFiles } from './warehouse/duckdb-inspect.ts';
 import type { EmbeddedWarehouse } from './warehouse/embedded-warehouse.ts';
 import type { DatasetCounts } from './warehouse/warehouse.ts';
 
@@ -69,6 +70,7 @@ const DAYS_LEFT_MIN = 14;
 /** Clocks of one machine differ by nothing; a second is for rounding. */
 const CLOCK_BACK_MS = 1_000;
 const SHOWN_MAX = 5;
+const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
 export async function examineFolder(options: {
@@ -122,11 +124,18 @@ export async function examineStores(parts: {
     unsealed: { messages, oldestAtMs },
     unknown: await warehouse.inspect({
       bronze: bronze.map((name) => name.slice(name.lastIndexOf('/') + 1, -'.parquet'.length)),
-      archived: archived.map((name) => name.slice(name.lastIndexOf('/') + 1).slice(0, ARCHIVE_DIGITS)),
+      archived: archived.map(archivedName),
+      requestIdOf,
     }),
     walBytes: warehouse.walBytes(),
     databaseBytes: warehouse.databaseBytes(),
   };
+}
+
+/** `trips/0123456789abcdef-a.csv`: the landing begins a name with the first digits of its file's SHA-256. */
+function archivedName(name: string): ArchivedName {
+  const [dataset = '', ...rest] = name.split('/');
+  return { name, dataset, fileIdBegins: /^[0-9a-f]{16}(?=-)/.exec(rest.join('/'))?.[0] ?? '' };
 }
 
 /** Newest insight first is no order: by what is at stake. */
@@ -141,14 +150,14 @@ function storeFindings(stores: StoresSight, nowMs: number): readonly Finding[] {
     if (difference !== 0) {
       findings.push({
         about: 'equation',
-        says: `${dataset}: ${Math.abs(difference)} rows are ${difference > 0 ? 'lost' : 'there twice'}.`,
+        says: `${dataset}: ${counted(Math.abs(difference), 'row is', 'rows are')} ${difference > 0 ? 'lost' : 'there twice'}.`,
         todo: 'Keep a backup of the folder as it is, then run npm run warehouse:rebuild; if the difference stays, restore the last backup.',
       });
     }
     if (overdue > 0) {
       findings.push({
         about: 'overdue',
-        says: `${dataset}: ${overdue} accepted rows wait for longer than OVERDUE_MS.`,
+        says: `${dataset}: ${counted(overdue, 'accepted row waits', 'accepted rows wait')} for longer than OVERDUE_MS.`,
         todo: 'Look in the log for subscriber.batch_failed and dependency.failed.',
       });
     }
@@ -157,7 +166,7 @@ function storeFindings(stores: StoresSight, nowMs: number): readonly Finding[] {
     if (messages === 0) continue;
     findings.push({
       about: 'dead letters',
-      says: `${dataset}: ${messages} messages could not be stored.`,
+      says: `${dataset}: ${counted(messages, 'message', 'messages')} could not be stored.`,
       todo: 'GET /v1/dead-letters says why; mend the cause, then POST /v1/dead-letters/replay.',
     });
   }
@@ -172,28 +181,28 @@ function storeFindings(stores: StoresSight, nowMs: number): readonly Finding[] {
   if (isOld(unsealed.oldestAtMs, nowMs)) {
     findings.push({
       about: 'bronze',
-      says: `${unsealed.messages} stored messages are in no bronze file, the oldest for ${minutes(nowMs - (unsealed.oldestAtMs ?? 0))}.`,
+      says: `${counted(unsealed.messages, 'stored message is', 'stored messages are')} in no bronze file, the oldest for ${minutes(nowMs - (unsealed.oldestAtMs ?? 0))}.`,
       todo: 'Look in the log for bronze.seal_failed; until then the bus keeps them.',
     });
   }
   if (unknown.bronze.length > 0) {
     findings.push({
       about: 'bronze',
-      says: `${unknown.bronze.length} bronze files are not registered: ${shown(unknown.bronze)}.`,
+      says: `${counted(unknown.bronze.length, 'bronze file is', 'bronze files are')} not registered: ${shown(unknown.bronze)}.`,
       todo: 'A restart stores what they hold. If they stay, their dataset has no contract here.',
     });
   }
   if (unknown.archived.length > 0) {
     findings.push({
       about: 'archive',
-      says: `${unknown.archived.length} archived files are not in the ledger: ${shown(unknown.archived)}.`,
+      says: `${counted(unknown.archived.length, 'archived file is', 'archived files are')} not in the ledger: ${shown(unknown.archived)}.`,
       todo: 'Move them into landing/<dataset>/ to have them taken, or away if they are not the service’s.',
     });
   }
   if (walBytes > WAL_LARGE_BYTES) {
     findings.push({
       about: 'write-ahead log',
-      says: `warehouse.duckdb.wal has ${gib(walBytes)}.`,
+      says: `warehouse.duckdb.wal has ${bytesText(walBytes)}.`,
       todo: 'A long read keeps it from being folded in. Restart the service if it does not shrink.',
     });
   }
@@ -211,34 +220,43 @@ function folderFindings(folder: FolderSight, stores: StoresSight | undefined): r
   const { setAside, workOld, refused, landing, backups, disk, takenAtMs } = folder;
   const findings: Finding[] = [];
   const broken = backups.filter(({ whole }) => !whole).map(({ name }) => name);
-  const lists: readonly (readonly [string, readonly string[], string, string])[] = [
+  const lists: readonly (readonly [string, readonly string[], readonly [one: string, many: string], string])[] = [
     [
       'set aside',
       setAside,
-      'databases were set aside',
+      ['database was set aside', 'databases were set aside'],
       'The warehouse was made again without them: delete them once counts are right.',
     ],
-    ['work', workOld, 'files in work/ are left from a process that died', 'The next start removes them.'],
+    [
+      'work',
+      workOld,
+      ['file in work/ is left from a process that died', 'files in work/ are left from a process that died'],
+      'The next start removes them.',
+    ],
     [
       'landing',
       refused,
-      'landing files were refused',
+      ['landing file was refused', 'landing files were refused'],
       'GET /v1/audit?step=landing.refuse says why. Mend each and drop the .refused from its name, or delete it.',
     ],
     [
       'backups',
       broken,
-      'backups in backups/ have no manifest, so they are none',
+      [
+        'folder in backups/ has no manifest, so it is no backup',
+        'folders in backups/ have no manifest, so they are no backups',
+      ],
       'Delete them: their making was cut off.',
     ],
   ];
-  for (const [about, names, what, todo] of lists) {
-    if (names.length > 0) findings.push({ about, says: `${names.length} ${what}: ${shown(names)}.`, todo });
+  for (const [about, names, [one, many], todo] of lists) {
+    if (names.length === 0) continue;
+    findings.push({ about, says: `${counted(names.length, one, many)}: ${shown(names)}.`, todo });
   }
   if (isOld(landing.oldestAtMs, takenAtMs)) {
     findings.push({
       about: 'landing',
-      says: `${landing.waiting} files wait, the oldest for ${minutes(takenAtMs - (landing.oldestAtMs ?? 0))}.`,
+      says: `${counted(landing.waiting, 'file waits', 'files wait')}, the oldest for ${minutes(takenAtMs - (landing.oldestAtMs ?? 0))}.`,
       todo: 'Start the service; if it runs, GET /v1/landing says what it is at.',
     });
   }
@@ -246,7 +264,7 @@ function folderFindings(folder: FolderSight, stores: StoresSight | undefined): r
   if (days < DAYS_LEFT_MIN) {
     findings.push({
       about: 'disk',
-      says: `${gib(disk.freeBytes)} are free (${disk.usedPercent.toFixed(0)} % used): ${days.toFixed(1)} days at the last day's rate.`,
+      says: `${bytesText(disk.freeBytes)} are free (${disk.usedPercent.toFixed(0)} % used): ${days.toFixed(1)} days at the last day's rate.`,
       todo: 'Make room, give the folder a larger disk, or shorten retentionDays in the contracts.',
     });
   }
@@ -304,9 +322,15 @@ function shown(names: readonly string[]): string {
 }
 
 function minutes(ms: number): string {
-  return `${Math.round(ms / MINUTE_MS)} minutes`;
+  return counted(Math.round(ms / MINUTE_MS), 'minute', 'minutes');
 }
 
-function gib(bytes: number): string {
-  return `${(bytes / GIB).toFixed(2)} GiB`;
+export function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+/** In the largest unit of which there is at least one. */
+export function bytesText(bytes: number): string {
+  if (bytes >= GIB) return `${(bytes / GIB).toFixed(1)} GiB`;
+  return bytes >= MIB ? `${(bytes / MIB).toFixed(1)} MiB` : counted(bytes, 'byte', 'bytes');
 }

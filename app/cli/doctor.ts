@@ -5,6 +5,8 @@ import { type Config, readConfig } from '../config.ts';
 import { DATA_FORMAT, refuseNewer } from '../data-format.ts';
 import { loadDatasets } from '../datasets/registry.ts';
 import {
+  bytesText,
+  counted,
   daysLeft,
   examineFolder,
   examineStores,
@@ -28,7 +30,6 @@ const HELP = `npm run doctor [-- --json]
 Exit codes: 0 nothing found, 1 it could not look, 2 with findings, 64 wrong usage.`;
 
 const EXIT_FINDINGS = 2;
-const GIB = 1024 ** 3;
 
 async function doctor(args: readonly string[]): Promise<number> {
   const json = args[0] === '--json';
@@ -118,11 +119,11 @@ function textOf(sight: {
   const { folder, stores, findings } = sight;
   const lines = [
     `${folder.dataDir}: ${formatText(folder)}, ${folder.owner === undefined ? 'no service runs on it' : `in use by process ${folder.owner}`}`,
-    `disk: ${(folder.disk.freeBytes / GIB).toFixed(1)} GiB free, ${daysText(daysLeft(folder, stores))}`,
+    `disk: ${bytesText(folder.disk.freeBytes)} free, ${daysText(daysLeft(folder, stores))}`,
     ...(stores === undefined ? [] : storesText(stores)),
     ...findings.flatMap(({ about, says, todo }) => ['', `${about}: ${says}`, `  → ${todo}`]),
     '',
-    findings.length === 0 ? 'Nothing is wrong.' : `${findings.length} findings.`,
+    findings.length === 0 ? 'Nothing is wrong.' : `${counted(findings.length, 'finding', 'findings')}.`,
     '',
   ];
   return lines.join('\n');
@@ -135,7 +136,7 @@ function storesText({ counts, equation, backlog, walBytes }: StoresSight): reado
     ...Object.entries(counts).map(
       ([dataset, one]) => `${dataset}: stored ${one.stored}, quarantined ${one.quarantined}, rejected ${one.rejected}`,
     ),
-    `equation: accepted ${accepted}, in flight ${inFlight}, difference ${difference}; ${waiting} messages wait; WAL ${walBytes} bytes`,
+    `equation: accepted ${accepted}, in flight ${inFlight}, difference ${difference}; ${counted(waiting, 'message waits', 'messages wait')}; write-ahead log ${bytesText(walBytes)}`,
   ];
 }
 
@@ -152,7 +153,7 @@ function formatText({ format }: FolderSight): string {
 
 function daysText(days: number): string {
   return Number.isFinite(days)
-    ? `${Math.floor(days)} days at the last day's rate`
+    ? `${counted(Math.floor(days), 'day', 'days')} at the last day's rate`
     : 'nothing was added in the last day';
 }
 
