@@ -55,7 +55,8 @@ export function readYaml(options: { readonly file: string; readonly text: string
   if (problems.length > 0) return { documents: [], problems };
   return {
     documents: documents
-      .filter((document) => document.contents !== null)
+      // A trailing `---` or remarks alone.
+      .filter((document) => document.contents !== null && document.toJS() !== null)
       .map((document) => withPlaces(document, options.file, lines)),
     problems: [],
   };

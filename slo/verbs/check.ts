@@ -10,12 +10,20 @@ import type { Verb } from './verb.ts';
 const DRIFT = 2;
 
 export const verb: Verb = {
-  usage: 'check  compares slo/generated with what the objectives make; drift: exit code 2 and the diff',
+  usage:
+    'check [--windows FILE] [--out FOLDER]  compares slo/generated with what the objectives make; drift: exit code 2 and the diff',
   run: async (parameters) => {
-    parseArgs({ args: [...parameters], options: {} });
-    const sound = await compiled({ nowSeconds: null, quiet: true });
+    const { values } = parseArgs({
+      args: [...parameters],
+      options: { windows: { type: 'string' }, out: { type: 'string' } },
+    });
+    const sound = await compiled({
+      nowSeconds: null,
+      quiet: true,
+      ...(values.windows === undefined ? {} : { windows: values.windows }),
+    });
     if (sound === undefined) return 1;
-    const drift = await differences(join(SLO_PLACES.folder, 'generated'), emitAll(sound));
+    const drift = await differences(values.out ?? join(SLO_PLACES.folder, 'generated'), emitAll(sound));
     for (const difference of drift) console.error(diffText(difference));
     if (drift.length === 0) return 0;
     console.error(
