@@ -2,6 +2,7 @@
  * What a service says it holds, asked over HTTP as any consumer would: whether everything is settled, and every
  * numbered record.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { type Dataset, numberOf } from './kills/numbered.ts';
 import type { ServiceProcess } from './service-process.ts';
 
@@ -9,6 +10,9 @@ import type { ServiceProcess } from './service-process.ts';
 const SETTLE_TIMEOUT_MS = 90_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const PAGE_ROWS = 10_000;
+const LANDING_FILES = 1_000;
+const LANDING_LOOK_MS = 20;
+const OPEN_STATES: ReadonlySet<string> = new Set(['waiting', 'checking', 'storing', 'retrying']);
 
 export interface Terms {
   readonly accepted: number;
@@ -44,6 +48,46 @@ export async function settledEquation(service: ServiceProcess): Promise<Terms> {
     if (performance.now() > deadlineMs)
       throw new Error(`still ${equation.inFlight} in flight after ${SETTLE_TIMEOUT_MS} ms:\n${service.output()}`);
   }
+}
+
+interface LandingEntry {
+  readonly path: string;
+  readonly state: string;
+  readonly read: number;
+  readonly records: number | null;
+  readonly stored: number;
+  readonly duplicate: number;
+  readonly quarantined: number;
+  readonly rejected: number;
+  readonly error: { readonly code: string } | null;
+}
+
+/**
+ * Resolves when no file waits any more. Throws when one came to another end than `done` or `skipped`, or when the
+ * records of one do not add up.
+ */
+export async function settledLanding(service: ServiceProcess): Promise<void> {
+  const deadlineMs = performance.now() + SETTLE_TIMEOUT_MS;
+  for (;;) {
+    const { data, truncated } = await getJson<{
+      readonly data: readonly LandingEntry[];
+      readonly truncated: boolean;
+    }>(service, `/v1/landing?limit=${LANDING_FILES}`);
+    const open = data.filter(({ state }) => OPEN_STATES.has(state));
+    if (open.length === 0) {
+      const wrong = data.filter((file) => !endedWell(file));
+      if (wrong.length + Number(truncated) > 0) throw new Error(`files ended badly: ${JSON.stringify(wrong)}`);
+      return;
+    }
+    if (performance.now() > deadlineMs)
+      throw new Error(`files still wait: ${JSON.stringify(open)}:\n${service.output()}`);
+    await pause(LANDING_LOOK_MS);
+  }
+}
+
+function endedWell({ state, read, records, stored, duplicate, quarantined, rejected }: LandingEntry): boolean {
+  if (state === 'done') return read === records && stored + duplicate + quarantined + rejected === read;
+  return state === 'skipped';
 }
 
 /** Number → how often it is stored. */

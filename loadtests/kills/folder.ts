@@ -1,23 +1,34 @@
 /**
- * A data folder that several kills go through, and the account of what was promised for it.
+ * A data folder that several kills go through.
  *
- * A process on the folder first sends again what its predecessors left unanswered, then new operations, until it is
- * dead. So retries meet kills too, and what one kill leaves is what the next one starts on.
+ * Beside a process on the folder records are sent, files are dropped, and sometimes records are erased or a backup is
+ * asked for, until it is dead; what it left unanswered is sent to the next one first. So retries meet kills too, and
+ * what one kill leaves is what the next one starts on.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { seededRandom } from '../seeded-random.ts';
 import { type ServiceProcess, ServiceEnded, startService } from '../service-process.ts';
-import { readNumbers, settledEquation } from '../stored-records.ts';
-import type { Dying } from './dying.ts';
-import { type Dataset, makeOperation, type Operation } from './numbered.ts';
+import { settledEquation, settledLanding } from '../stored-records.ts';
+import { Account, type Tally } from './account.ts';
+import { backUp } from './backing-up.ts';
+import { Canaries } from './canaries.ts';
+import { DroppedFiles } from './dropped-files.ts';
+import type { Beside, Dying } from './dying.ts';
+import { Senders } from './senders.ts';
 
-const SENDERS = 4;
-/** A named point is passed within a second or so; when it is not, the process is killed after this. */
-const POINT_TIMEOUT_MS = 10_000;
-const ANSWER_TIMEOUT_MS = 10_000;
-const UNAVAILABLE = 503;
+/** A named point is passed within a second or three; when it is not, the process is killed after this. */
+const POINT_TIMEOUT_MS = 20_000;
+/** More would only wait: files are taken one after another. */
+const WAITING_FILES_MAX = 3;
+const DROP_LOOK_MS = 20;
+const RANGE_ROWS = 150;
+/** One more than are left alone (COMPACTION_FILES_MAX in app/warehouse/bronze-compaction.ts). */
+const SMALL_FILES = 17;
+const SMALL_FILE_BYTES = 64 * 1024;
 const ENV = {
   NODE_ENV: 'test',
   // A machine that has other work must not make the service shed what is sent here.
@@ -25,15 +36,11 @@ const ENV = {
   SEAL_INTERVAL_MS: '150',
   BATCH_WAIT_MS: '10',
   BACKOFF_MIN_MS: '50',
+  LANDING_LOOK_MS: '20',
+  LANDING_SETTLE_MS: '0',
+  LANDING_RANGE_ROWS_MAX: String(RANGE_ROWS),
   OTEL_SDK_DISABLED: 'true',
 };
-
-export interface Tally {
-  sent: number;
-  stored: number;
-  lost: number;
-  duplicated: number;
-}
 
 export interface Death {
   /** It died where it was told to, and not of the time limit. */
@@ -48,33 +55,36 @@ interface FolderOptions {
 
 export class KillFolder {
   readonly #dataDir: string;
-  readonly #options: FolderOptions;
-  /** Numbers answered 202, ever. */
-  readonly #acknowledged = new Map<Dataset, Set<number>>([
-    ['flights', new Set()],
-    ['trips', new Set()],
-  ]);
-  #unanswered: Operation[] = [];
+  readonly #nextNumber: () => number;
+  readonly #account: Account;
+  readonly #senders: Senders;
+  readonly #files: DroppedFiles;
+  readonly #canaries: Canaries;
 
   static async make(options: FolderOptions): Promise<KillFolder> {
     return new KillFolder(await mkdtemp(join(tmpdir(), 'vigia-kills-')), options);
   }
 
-  private constructor(dataDir: string, options: FolderOptions) {
+  private constructor(dataDir: string, { nextNumber, tally }: FolderOptions) {
     this.#dataDir = dataDir;
-    this.#options = options;
+    this.#nextNumber = nextNumber;
+    this.#account = new Account(tally);
+    this.#senders = new Senders({ account: this.#account, nextNumber });
+    this.#files = new DroppedFiles(dataDir);
+    this.#canaries = new Canaries({ account: this.#account, files: this.#files, nextNumber });
   }
 
-  /** Starts a process, sends until it is dead. Throws when it ends in any other way than by the kill. */
+  /** Starts a process and works it until it is dead. Throws when it ends in any other way than by the kill. */
   async die({ dying, seed }: { readonly dying: Dying; readonly seed: number }): Promise<Death> {
+    await this.#prepare(dying.beside);
     const faultPoint = dying.kind === 'point' ? `${dying.name}:${dying.passing}` : '';
     let service: ServiceProcess;
     try {
       service = await startService({ dataDir: this.#dataDir, env: { ...ENV, FAULT_POINT: faultPoint } });
     } catch (error) {
-      // Deliveries and sealing begin before the port is open, so a point may be passed before any request.
+      // Migration, deliveries, files and sealing begin before the port is open, so a point may be passed before that.
       if (error instanceof ServiceEnded && error.signal === 'SIGKILL' && dying.kind === 'point')
-        return { asPlanned: true, unanswered: this.#unanswered.length };
+        return this.#death(true);
       throw error;
     }
     const killed = { byTimer: false };
@@ -84,31 +94,24 @@ export class KillFolder {
       service.kill('SIGKILL');
     }, afterMs);
     try {
-      await this.#sendUntilDead(service, seed);
+      await this.#workUntilDead(service, { beside: dying.beside, seed });
     } finally {
       clearTimeout(timer);
       service.kill('SIGKILL');
     }
     const { signal, code } = await service.ended;
     if (signal !== 'SIGKILL') throw new Error(`the service ended by itself (${signal ?? code}):\n${service.output()}`);
-    return { asPlanned: killed.byTimer === (dying.kind === 'moment'), unanswered: this.#unanswered.length };
+    return this.#death(killed.byTimer === (dying.kind === 'moment'));
   }
 
   /**
-   * Sends what is left, waits until nothing is in flight and holds what is stored against what was promised; then
-   * throws the warehouse's file away and does it again on what bronze and bus alone can bring back.
+   * Sends what is left, waits until nothing is in flight and every file is archived, and holds what is stored against
+   * what was promised; then throws the warehouse's file away and does it again on what bronze and bus can bring back.
    */
   async settle(): Promise<void> {
-    await this.#check(async (service) => {
-      for (const operation of this.#unanswered.splice(0)) {
-        if (!(await this.#send(service, operation)))
-          throw new Error(`no answer after the restart:\n${service.output()}`);
-      }
-    });
-    const { tally } = this.#options;
-    for (const numbers of this.#acknowledged.values()) tally.stored += numbers.size;
-    tally.stored -= tally.lost;
-    if (tally.lost + tally.duplicated > 0) throw new Error('the promise is broken: see the last line');
+    await this.#check((service) => this.#senders.sendRest(service));
+    this.#account.settle();
+    if (this.#account.broken) throw new Error('the promise is broken: see the last line');
     for (const name of ['warehouse.duckdb', 'warehouse.duckdb.wal'])
       await rm(join(this.#dataDir, name), { force: true });
     await this.#check(async () => undefined);
@@ -118,81 +121,124 @@ export class KillFolder {
     await rm(this.#dataDir, { recursive: true, force: true });
   }
 
-  async #sendUntilDead(service: ServiceProcess, seed: number): Promise<void> {
-    let alive = true;
+  async #death(asPlanned: boolean): Promise<Death> {
+    await this.#files.requireEach();
+    return { asPlanned, unanswered: this.#senders.unanswered };
+  }
+
+  async #workUntilDead(
+    service: ServiceProcess,
+    { beside, seed }: { readonly beside: Beside; readonly seed: number },
+  ): Promise<void> {
+    let living = true;
     void service.ended.then(() => {
-      alive = false;
+      living = false;
     });
-    const again = this.#unanswered.splice(0);
-    const sender = async (_: unknown, index: number): Promise<void> => {
-      const random = seededRandom(seed * SENDERS + index);
-      while (alive) {
-        const operation = again.shift() ?? this.#operation(random);
-        if (!(await this.#send(service, operation))) this.#unanswered.push(operation);
+    const alive = (): boolean => living;
+    await Promise.all([
+      this.#senders.sendWhile(alive, service, seed),
+      this.#dropWhile(alive, seed),
+      this.#besides(alive, { service, beside }),
+    ]);
+  }
+
+  async #dropWhile(alive: () => boolean, seed: number): Promise<void> {
+    const random = seededRandom(seed);
+    while (alive()) {
+      if ((await this.#files.waiting()).length < WAITING_FILES_MAX) {
+        const knownFlights = this.#account.flights;
+        const { dataset, numbers } = await this.#files.drop({ random, nextNumber: this.#nextNumber, knownFlights });
+        this.#account.promiseFile(dataset, numbers);
       }
-    };
-    await Promise.all(Array.from({ length: SENDERS }, sender));
-    this.#unanswered.push(...again);
-  }
-
-  #operation(random: () => number): Operation {
-    const operation = makeOperation({ random, nextNumber: this.#options.nextNumber });
-    this.#options.tally.sent += operation.numbers.length;
-    return operation;
-  }
-
-  /** True for 202; false when the connection broke or 503 said to come again. Anything else fails the test. */
-  async #send(service: ServiceProcess, operation: Operation): Promise<boolean> {
-    const headers: Record<string, string> = { 'Content-Type': operation.contentType };
-    if (operation.idempotencyKey !== undefined) headers['Idempotency-Key'] = operation.idempotencyKey;
-    let response: Response;
-    let text: string;
-    try {
-      response = await fetch(`${service.url}/v1/datasets/${operation.dataset}/records`, {
-        method: 'POST',
-        headers,
-        body: operation.body,
-        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
-      });
-      // The status line is the promise, whatever becomes of the body behind it.
-      if (response.status === 202) this.#promise(operation);
-      text = await response.text();
-    } catch {
-      return false;
+      await pause(DROP_LOOK_MS);
     }
-    if (response.status === UNAVAILABLE) return false;
-    if (response.status !== 202) throw new Error(`POST answered ${response.status} ${text}:\n${service.output()}`);
-    return true;
   }
 
-  #promise({ dataset, numbers }: Operation): void {
-    for (const number of numbers) this.#acknowledged.get(dataset)?.add(number);
+  async #besides(
+    alive: () => boolean,
+    { service, beside }: { readonly service: ServiceProcess; readonly beside: Beside },
+  ): Promise<void> {
+    switch (beside) {
+      case 'nothing':
+      case 'compaction':
+      case 'migration':
+        return;
+      case 'backup':
+        while (alive()) await backUp(this.#dataDir);
+        return;
+      case 'erasure':
+        return this.#canaries.eraseWhile(alive, service);
+      default:
+        throw new Error(`unreachable ${beside satisfies never}`);
+    }
+  }
+
+  async #prepare(beside: Beside): Promise<void> {
+    switch (beside) {
+      case 'nothing':
+      case 'backup':
+      case 'erasure':
+        return;
+      case 'compaction':
+        return this.#makeSmallFiles();
+      case 'migration':
+        return this.#makeOld();
+      default:
+        throw new Error(`unreachable ${beside satisfies never}`);
+    }
+  }
+
+  /** Each range of a file leaves one, and the next start knows them as some to put together. */
+  async #makeSmallFiles(): Promise<void> {
+    const files = await mostSmallFiles(join(this.#dataDir, 'bronze', 'flights'));
+    const numbers = Array.from({ length: Math.max(0, SMALL_FILES - files) * RANGE_ROWS }, this.#nextNumber);
+    if (numbers.length === 0) return;
+    await this.#files.put({ dataset: 'flights', format: 'csv', gzip: false, once: false, numbers });
+    this.#account.promiseFile('flights', numbers);
+    await this.#run(settledLanding);
+  }
+
+  /** As a version before format numbers left it: that format has all that is here but the number. */
+  async #makeOld(): Promise<void> {
+    const format = join(this.#dataDir, 'format.json');
+    if (!existsSync(format)) await this.#run(async () => undefined);
+    await rm(format);
   }
 
   async #check(first: (service: ServiceProcess) => Promise<void>): Promise<void> {
-    const service = await startService({ dataDir: this.#dataDir, env: ENV });
-    try {
+    await this.#run(async (service) => {
       await first(service);
+      await settledLanding(service);
+      await this.#canaries.eraseRest(service);
       const equation = await settledEquation(service);
-      for (const [dataset, numbers] of this.#acknowledged) await this.#compare(service, dataset, numbers);
+      await this.#account.compare(service);
       if (equation.difference !== 0 || equation.deadLettered !== 0 || equation.quarantined !== 0)
         throw new Error(`the equation does not hold: ${JSON.stringify(equation)}`);
+    });
+    await this.#files.requireArchived();
+  }
+
+  /** A process that is stopped as an operator would. */
+  async #run(act: (service: ServiceProcess) => Promise<void>): Promise<void> {
+    const service = await startService({ dataDir: this.#dataDir, env: ENV });
+    try {
+      await act(service);
     } finally {
       service.kill('SIGTERM');
     }
     const { code } = await service.ended;
     if (code !== 0) throw new Error(`the stop ended with ${code}:\n${service.output()}`);
   }
+}
 
-  async #compare(service: ServiceProcess, dataset: Dataset, promised: ReadonlySet<number>): Promise<void> {
-    const { tally } = this.#options;
-    const seen = await readNumbers(service, dataset);
-    for (const number of promised) {
-      const times = seen.get(number) ?? 0;
-      if (times === 0) tally.lost += 1;
-      tally.duplicated += Math.max(0, times - 1);
-      seen.delete(number);
-    }
-    if (seen.size > 0) throw new Error(`${seen.size} records of ${dataset} came from nowhere`);
+/** Of a dataset's folders, one a day, the most small files that one has. */
+async function mostSmallFiles(dataset: string): Promise<number> {
+  // Making it would make the folder one that was used before.
+  if (!existsSync(dataset)) return 0;
+  const counts = [0];
+  for (const day of await readdir(dataset)) {
+    const sizes = await Promise.all((await readdir(join(dataset, day))).map((name) => stat(join(dataset, day, name))));
+    counts.push(sizes.filter(({ size }) => size < SMALL_FILE_BYTES).length);
   }
+  return Math.max(...counts);
 }

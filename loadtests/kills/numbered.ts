@@ -1,8 +1,9 @@
 /**
- * Numbered records and the account of what was sent.
+ * Numbered records and what they are sent as.
  *
- * A flight is recognised by its key, so it may be sent again without care. A trip has no key: sent again it is another
- * trip, unless the Idempotency-Key says otherwise; so trips prove the key, flights prove the identity.
+ * A flight is recognised by its key, so it may be sent again without care, also by file. A trip has no key: sent again
+ * it is another trip, unless the Idempotency-Key says otherwise or it is the n-th of its content in a file once more;
+ * so trips prove the key and the counting of occurrences, flights prove the identity.
  */
 
 export type Dataset = 'flights' | 'trips';
@@ -18,7 +19,7 @@ export interface Operation {
 const FLIGHTS_FROM_MS = Date.parse('2001-01-01T00:00:00Z');
 const NUMBER_SCALE = 1_000_000;
 
-export function flightOf(number: number): object {
+export function flightOf(number: number): Readonly<Record<string, string | number>> {
   return {
     departed_at: new Date(FLIGHTS_FROM_MS + number * 1000).toISOString(),
     delay: number % 100,
@@ -28,7 +29,7 @@ export function flightOf(number: number): object {
   };
 }
 
-function tripOf(number: number): object {
+function tripOf(number: number): Readonly<Record<string, string>> {
   const day = String((number % 28) + 1).padStart(2, '0');
   return {
     region: 'Turin',
@@ -37,6 +38,10 @@ function tripOf(number: number): object {
     datetime: `2018-05-${day} 02:54:04`,
     datasource: 'kill_test',
   };
+}
+
+export function recordOf(dataset: Dataset, number: number): Readonly<Record<string, string | number>> {
+  return dataset === 'flights' ? flightOf(number) : tripOf(number);
 }
 
 /** The number of a stored record. */
@@ -58,7 +63,7 @@ export function makeOperation({ random, nextNumber }: OperationOptions): Operati
   const dataset = random() < 0.6 ? 'flights' : 'trips';
   const single = random() < 0.7;
   const numbers = Array.from({ length: single ? 1 : 2 + Math.floor(random() * BATCH_ROWS_MAX) }, nextNumber);
-  const records = numbers.map((number) => JSON.stringify(dataset === 'flights' ? flightOf(number) : tripOf(number)));
+  const records = numbers.map((number) => JSON.stringify(recordOf(dataset, number)));
   const keyed = dataset === 'trips' || random() < 0.3;
   return {
     dataset,

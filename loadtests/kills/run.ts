@@ -1,5 +1,5 @@
 /**
- * The kill test: no 202 lost, none doubled, whatever the process was doing when it died.
+ * The kill test: no 202 and no row of a file lost, none doubled, whatever the process was doing when it died.
  *
  * Each kill is SIGKILL to the real service on a folder that earlier kills left behind (folder.ts), at a seeded moment
  * or at a named point (dying.ts). After every few kills the folder is settled: every promised record is read back over
@@ -7,8 +7,10 @@
  */
 import { parseArgs } from 'node:util';
 import { seededRandom } from '../seeded-random.ts';
-import { dyingOf, FAULT_POINTS } from './dying.ts';
-import { KillFolder, type Tally } from './folder.ts';
+import type { Tally } from './account.ts';
+import { Deaths } from './deaths.ts';
+import { type Dying, planOf } from './dying.ts';
+import { KillFolder } from './folder.ts';
 
 const HELP = `npm run test:kills -- [--runs N] [--seed S]
 
@@ -34,23 +36,20 @@ async function main(): Promise<number> {
   if (typeof options === 'number') return options;
   const { runs, seed } = options;
   const tally: Tally = { sent: 0, stored: 0, lost: 0, duplicated: 0 };
-  const missed = new Map<string, number>();
-  let kills = 0;
+  const deaths = new Deaths();
   let failure: unknown;
   try {
-    for await (const { plannedAs, asPlanned } of killings(options, tally)) {
-      kills += 1;
-      if (!asPlanned) missed.set(plannedAs, (missed.get(plannedAs) ?? 0) + 1);
-    }
+    await killAll(options, { tally, deaths });
   } catch (error) {
     failure = error;
     console.error(error instanceof Error ? error.message : String(error));
   }
-  const unmet = failure === undefined ? neverMet(runs, missed) : [];
+  console.log(deaths.table());
+  const unmet = failure === undefined ? deaths.neverMet() : [];
   if (unmet.length > 0) console.error(`never reached: ${unmet.join(', ')}`);
   const { sent, stored, lost, duplicated } = tally;
-  console.log(`kills=${kills} sent=${sent} stored=${stored} lost=${lost} duplicated=${duplicated} seed=${seed}`);
-  const held = lost === 0 && duplicated === 0 && kills === runs && stored === sent;
+  console.log(`kills=${deaths.count} sent=${sent} stored=${stored} lost=${lost} duplicated=${duplicated} seed=${seed}`);
+  const held = lost === 0 && duplicated === 0 && deaths.count === runs && stored === sent;
   return held && failure === undefined && unmet.length === 0 ? 0 : 1;
 }
 
@@ -73,8 +72,11 @@ function readOptions(): Options | number {
   return USAGE;
 }
 
-async function* killings({ runs, seed }: Options, tally: Tally) {
-  const random = seededRandom(seed);
+async function killAll(
+  { runs, seed }: Options,
+  { tally, deaths }: { readonly tally: Tally; readonly deaths: Deaths },
+): Promise<void> {
+  const plan = planOf({ runs, random: seededRandom(seed) });
   let number = 0;
   const nextNumber = (): number => {
     number += 1;
@@ -83,13 +85,13 @@ async function* killings({ runs, seed }: Options, tally: Tally) {
   for (let kill = 0; kill < runs; ) {
     const folder = await KillFolder.make({ nextNumber, tally });
     try {
-      for (let inFolder = 0; inFolder < KILLS_A_FOLDER && kill < runs; inFolder += 1, kill += 1) {
-        const dying = dyingOf(kill, random);
+      for (const dying of plan.slice(kill, kill + KILLS_A_FOLDER)) {
         const { asPlanned, unanswered } = await folder.die({ dying, seed: seed + kill });
-        const plannedAs = dying.kind === 'point' ? dying.name : 'moment';
-        const how = dying.kind === 'point' ? `${dying.name}:${dying.passing}` : `${dying.afterMs} ms`;
-        console.log(`kill ${kill + 1}/${runs}: ${how}${asPlanned ? '' : ' (not reached)'}, ${unanswered} unanswered`);
-        yield { plannedAs, asPlanned };
+        kill += 1;
+        deaths.add(dying, asPlanned);
+        console.log(
+          `kill ${kill}/${runs}: ${textOf(dying)}${asPlanned ? '' : ' (not reached)'}, ${unanswered} unanswered`,
+        );
       }
       await folder.settle();
       console.log(`  settled: ${tally.stored} stored, ${tally.lost} lost, ${tally.duplicated} duplicated`);
@@ -99,12 +101,7 @@ async function* killings({ runs, seed }: Options, tally: Tally) {
   }
 }
 
-/** A point that was planned and never reached proves nothing. */
-function neverMet(runs: number, missed: ReadonlyMap<string, number>): readonly string[] {
-  const planned = (index: number): number =>
-    Array.from({ length: Math.ceil(runs / 2) }, (_, turn) => turn % FAULT_POINTS.length).filter((at) => at === index)
-      .length;
-  return FAULT_POINTS.filter(({ name }, index) => planned(index) > 0 && missed.get(name) === planned(index)).map(
-    ({ name }) => name,
-  );
+function textOf(dying: Dying): string {
+  const beside = dying.beside === 'nothing' ? '' : ` beside a ${dying.beside}`;
+  return dying.kind === 'point' ? `${dying.name}:${dying.passing}${beside}` : `${dying.afterMs} ms${beside}`;
 }

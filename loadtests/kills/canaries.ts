@@ -1,0 +1,101 @@
+/**
+ * Flights that are to be erased: sent twice over HTTP and once by file, then deleted, while the service may die anywhere
+ * in between. Once their deletion was answered they may never come back, whatever is sent, restarted or rebuilt.
+ *
+ * A deletion that got no answer is asked again; what one asks that the service had begun, finds the rest.
+ */
+import { existsSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { ServiceProcess } from '../service-process.ts';
+import type { Account } from './account.ts';
+import type { DroppedFiles } from './dropped-files.ts';
+import { flightOf } from './numbered.ts';
+
+const ANSWER_TIMEOUT_MS = 30_000;
+const LOOK_MS = 20;
+/** Other flights of the file, which must stay. */
+const NEIGHBOURS = 40;
+const ERASED = 200;
+const RUNNING = 202;
+const UNAVAILABLE = 503;
+
+interface CanaryOptions {
+  readonly account: Account;
+  readonly files: DroppedFiles;
+  readonly nextNumber: () => number;
+}
+
+export class Canaries {
+  readonly #options: CanaryOptions;
+  /** Sent, as far as is known, and not erased. */
+  readonly #open = new Set<number>();
+
+  constructor(options: CanaryOptions) {
+    this.#options = options;
+  }
+
+  async eraseWhile(alive: () => boolean, service: ServiceProcess): Promise<void> {
+    while (alive()) {
+      const number = this.#options.nextNumber();
+      this.#open.add(number);
+      if (!(await this.#plant(number, { alive, service }))) return;
+      for (const one of [...this.#open]) while (alive() && !(await this.#erase(service, one)));
+    }
+  }
+
+  /** Nobody kills this process: every deletion is answered. */
+  async eraseRest(service: ServiceProcess): Promise<void> {
+    for (const number of [...this.#open]) while (!(await this.#erase(service, number))) await pause(LOOK_MS);
+  }
+
+  /** False when the process died meanwhile. */
+  async #plant(
+    number: number,
+    { alive, service }: { readonly alive: () => boolean; readonly service: ServiceProcess },
+  ): Promise<boolean> {
+    const { account, files, nextNumber } = this.#options;
+    const url = `${service.url}/v1/datasets/flights/records`;
+    const record = JSON.stringify(flightOf(number));
+    const headers = { 'Content-Type': 'application/json' };
+    for (let time = 0; time < 2; time += 1) {
+      const status = await statusOf(url, { method: 'POST', headers, body: record });
+      if (status !== 202) return false;
+    }
+    const neighbours = Array.from({ length: NEIGHBOURS }, nextNumber);
+    const numbers = [...neighbours, number];
+    const file = await files.put({ dataset: 'flights', format: 'csv', gzip: number % 2 === 0, numbers, once: true });
+    account.promiseFile('flights', neighbours);
+    while (alive()) {
+      if (existsSync(files.archived(file))) return true;
+      await pause(LOOK_MS);
+    }
+    return false;
+  }
+
+  /** True when it is done; false when it goes on, or is to be asked again. */
+  async #erase(service: ServiceProcess, number: number): Promise<boolean> {
+    const { departed_at, origin, destination } = flightOf(number);
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries({ departed_at, origin, destination }))
+      query.append('key', `${name}:${value}`);
+    const status = await statusOf(`${service.url}/v1/datasets/flights/records?${query}`, { method: 'DELETE' });
+    if (status === ERASED) {
+      this.#open.delete(number);
+      this.#options.account.erased(number);
+      return true;
+    }
+    if (status === undefined || status === RUNNING || status === UNAVAILABLE) return false;
+    throw new Error(`DELETE answered ${status}:\n${service.output()}`);
+  }
+}
+
+/** Undefined when the connection broke. */
+async function statusOf(url: string, request: RequestInit): Promise<number | undefined> {
+  try {
+    const response = await fetch(url, { ...request, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+    await response.text();
+    return response.status;
+  } catch {
+    return undefined;
+  }
+}
