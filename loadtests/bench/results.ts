@@ -8,7 +8,7 @@ export interface Result {
   readonly value: number;
   /** value / baseline. */
   readonly ratio: number | null;
-  /** For a rate the least ratio; for a time, a slope or a size the most value, in its unit. */
+  /** For a rate the least ratio, or without a baseline the least value; for a time, a slope or a size the most value. */
   readonly bound: number;
   readonly holds: boolean;
 }
@@ -33,6 +33,12 @@ export function rateResult({ name, baselines, values, ratioMin }: RateOptions): 
   };
 }
 
+interface LeastOptions {
+  readonly name: string;
+  readonly values: readonly number[];
+  readonly least: number;
+}
+
 interface MostOptions {
   readonly name: string;
   readonly value: number;
@@ -49,6 +55,12 @@ export function mostResult({ name, value, most, baseline }: MostOptions): Result
     bound: round3(most),
     holds: value <= most,
   };
+}
+
+/** A rate that nothing is measured beside. */
+export function leastResult({ name, values, least }: LeastOptions): Result {
+  const value = median(values);
+  return { name, baseline: null, value: round3(value), ratio: null, bound: least, holds: value >= least };
 }
 
 export function median(values: readonly number[]): number {
@@ -73,13 +85,18 @@ export function table(results: readonly Result[]): string {
     one.baseline === null ? '–' : shown(one.baseline),
     shown(one.value),
     one.ratio === null ? '–' : `${one.ratio.toFixed(2)}×`,
-    one.name.endsWith('/s') ? `≥ ${one.bound}×` : `≤ ${shown(one.bound)}`,
+    boundText(one),
     one.holds ? 'yes' : 'NO',
   ]);
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
   return [line(head), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.map(line)].join('\n');
+}
+
+function boundText({ name, ratio, bound }: Result): string {
+  if (!name.endsWith('/s')) return `≤ ${shown(bound)}`;
+  return ratio === null ? `≥ ${shown(bound)}` : `≥ ${bound}×`;
 }
 
 function shown(value: number): string {

@@ -9,15 +9,28 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { files, filesLarge } from './files.ts';
 import type { Measurement } from './measurement.ts';
 import { ndjson, tenMillion } from './ndjson.ts';
 import { postOne, postOneTraced } from './post-one.ts';
 import { readable } from './readable.ts';
 import { reads } from './reads.ts';
+import { rebuild } from './rebuild.ts';
 import { type Result, table } from './results.ts';
 import { soak } from './soak.ts';
 
-const MEASUREMENTS: readonly Measurement[] = [postOne, postOneTraced, ndjson, tenMillion, readable, reads, soak];
+const MEASUREMENTS: readonly Measurement[] = [
+  postOne,
+  postOneTraced,
+  ndjson,
+  tenMillion,
+  readable,
+  reads,
+  files,
+  filesLarge,
+  rebuild,
+  soak,
+];
 const ROUNDS = 5;
 const QUICK = { rounds: 3, scale: 0.2 } as const;
 const HELD = 0;

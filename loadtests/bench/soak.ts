@@ -4,9 +4,10 @@
  * The knee is what a closed load reaches on this machine a moment before. Resident memory is read from /proc every
  * ten seconds; its slope is a straight line through the second half, because the first fills caches and pools.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
+import { residentMib } from '../resident-memory.ts';
 import type { Measurement, MeasurementOptions } from './measurement.ts';
 import { TRACING_OFF } from './post-one.ts';
 import { mostResult } from './results.ts';
@@ -79,11 +80,6 @@ async function post(pool: Pool, number: number): Promise<void> {
   const response = await pool.request({ method, path, headers: { ...headers }, body: body ?? null });
   const text = await response.body.text();
   if (response.statusCode !== 202) throw new Error(`POST answered ${response.statusCode}: ${text}`);
-}
-
-async function residentMib(pid: number): Promise<number> {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kib) / 1024;
 }
 
 /** Least squares. */

@@ -4,10 +4,11 @@
  *
  * Memory is told, not judged: how much a soak may grow is the benchmark's to say (loadtests/bench).
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { residentMib } from '../resident-memory.ts';
 import { type ServiceProcess, startService } from '../service-process.ts';
 import { equationOf } from '../stored-records.ts';
 import { type Answered, custodyOf, sendFlight } from './sender.ts';
@@ -16,7 +17,6 @@ const MINUTE_MS = 60_000;
 const LOOK_MS = 1_000;
 /** Far below what two cores can take: this is about time, not load. */
 const REQUESTS_PER_LOOK = 40;
-const MEBIBYTE_KIB = 1_024;
 
 process.exitCode = await main();
 
@@ -60,9 +60,4 @@ async function soak(service: ServiceProcess, minutes: number): Promise<number> {
   );
   const held = faults.length + lost.length + doubled.length + strange.length + refused === 0;
   return held && equation.difference === 0 && equation.stored === sent.length ? 0 : 1;
-}
-
-async function residentMib(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / MEBIBYTE_KIB;
 }
