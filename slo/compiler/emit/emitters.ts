@@ -2,6 +2,7 @@
 import type { Fleet } from '../fleet.ts';
 import type { Model } from '../model.ts';
 import { emitAlertmanagerInhibition } from './alertmanager-inhibition.ts';
+import { emitDashboards } from './dashboards.ts';
 import { emitFleetRules } from './fleet-rules.ts';
 import { emitGateFile } from './gate-file.ts';
 import type { GeneratedFile } from './generated-file.ts';
@@ -25,6 +26,7 @@ const EMITTERS: readonly ((sources: EmitSources) => readonly GeneratedFile[])[] 
   ({ model }) => emitObjectivesFile(model),
   ({ model }) => emitK6File(model),
   ({ model }) => emitGooglePolicies(model),
+  ({ model }) => emitDashboards(model),
 ];
 
 /** Every generated file, by path. Two emitters that make one path are a mistake of the program. */

@@ -23,8 +23,9 @@ import { quoted } from '../selector.ts';
 import { GENERATED_NOTE, type GeneratedFile } from './generated-file.ts';
 import type { Rule, RuleGroup } from './prometheus.ts';
 
-const TABLE = 'fleet:objective:budget';
-const REMAINING = 'fleet:budget:remaining';
+export const FLEET_SERIES = { budget: 'fleet:objective:budget', remaining: 'fleet:budget:remaining' } as const;
+const TABLE = FLEET_SERIES.budget;
+const REMAINING = FLEET_SERIES.remaining;
 const BASE_SECONDS = 300;
 const DAY_SECONDS = 86_400;
 const PERIOD_SECONDS = 30 * DAY_SECONDS;

@@ -1,8 +1,10 @@
 /** PromQL that reads what the rules recorded of one objective, and the metrics it is made of: one text for every reader. */
 import { METRICS, type MetricDefinition } from '../../../app/telemetry/catalogue.ts';
 import { decimalText } from '../decimal.ts';
+import { durationText } from '../duration.ts';
 import {
   BASE_WINDOW_SECONDS,
+  type Indicator,
   type Matcher,
   type Objective,
   type Selector,
@@ -80,6 +82,13 @@ export function thresholdQuery(threshold: SliceThreshold): string {
   if (threshold.kind === 'number') return `vector(${decimalText(threshold.value)})`;
   const times = decimalText(threshold.times);
   return times === '1' ? selectorText(threshold.selector) : `${times} * ${selectorText(threshold.selector)}`;
+}
+
+/** An estimate between buckets, for people; nothing is judged by it. */
+export function latencyQuantile(indicator: Extract<Indicator, { kind: 'good-ratio' }>, percentile: number): string {
+  const { good } = indicator;
+  const buckets = { metric: good.metric, matchers: good.matchers.filter(({ label }) => label !== 'le') };
+  return `histogram_quantile(${percentile / 100}, sum by (le) (rate(${selectorText(buckets)}[${durationText(BASE_WINDOW_SECONDS)}])))`;
 }
 
 /** The same selector with one label pinned to another value; a selector without the label gains it. */
