@@ -47,7 +47,7 @@ function sliceProblems({ objective, places }: LoweredObjective, { settings }: Li
   const { indicator, tiers } = objective;
   if (indicator.kind !== 'slices') return [];
   const { sliceSeconds } = indicator;
-  const { scrapeSeconds } = settings.environment;
+  const { evaluationSeconds, scrapeSeconds } = settings.environment;
   const problem = (code: ProblemCode, message: string): Problem => ({ code, place: places.slice, message });
   const least = SLICE_SCRAPES_MIN * scrapeSeconds;
   const uneven = tiers
@@ -62,6 +62,14 @@ function sliceProblems({ objective, places }: LoweredObjective, { settings }: Li
           ),
         ]
       : []),
+    ...(sliceSeconds % evaluationSeconds === 0
+      ? []
+      : [
+          problem(
+            'SLICE_EVALUATIONS',
+            `a slice of ${durationText(sliceSeconds)} is no multiple of ${durationText(evaluationSeconds)}, between which rules are evaluated. Use a multiple.`,
+          ),
+        ]),
     ...(uneven === undefined
       ? []
       : [

@@ -35,6 +35,7 @@ export const PROBLEM_CODES = {
   TIER_RETENTION: 'A query that reaches past the data reads a shorter window and calls it the long one.',
   FLOOR_REFUSED: 'Fewer than 3 bad slices are one blip.',
   SLICE_SCRAPES: 'A slice shorter than 2 scrapes is empty when one scrape fails.',
+  SLICE_EVALUATIONS: 'Slices that evaluations do not divide are counted twice here and missed there.',
   NO_DATA_REFUSED: 'Counting silence as bad needs a slice objective; a ratio has nothing to count.',
   DETECTION_DECIDED: 'Scrape, slice or floor, not the burn rate, decides when the page comes.',
   TRAFFIC_LOW: 'With fewer than 10 allowed bad events in the period the budget is a lottery.',
