@@ -173,6 +173,11 @@ function textOf(name: string, contract: Contract): fc.Arbitrary<string> {
           return fc.oneof(
             fc.string({ unit: 'grapheme-ascii', maxLength: 12 }),
             fc.string({ unit: 'grapheme', maxLength: 4 }),
+            fc.constantFrom('7', '-1.5', 'true', 'null'),
+            // About as long as may be, in code units or in code points.
+            fc
+              .tuple(fc.constantFrom('', '😀'), fc.integer({ min: -2, max: 1 }))
+              .map(([first, more]) => `${first}${'a'.repeat((field.lengthMax ?? 255) + more)}`),
           );
         return fc.oneof(fc.stringMatching(new RegExp(field.pattern)), fc.constant(String(field.example)));
       case 'integer':
@@ -245,7 +250,7 @@ function jsonOf(name: string, contract: Contract): fc.Arbitrary<string> {
     if (kind === 1)
       return JSON.stringify(value).replace(/[a-z]/u, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
     if (kind === 2) return 'null';
-    const isOther = kind === 3;
+    const isOther = kind < 6;
     return isBare !== isOther && /^(-?[0-9.eE+-]+|true|false)$/.test(value) ? value : JSON.stringify(value);
   });
 }
