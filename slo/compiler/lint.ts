@@ -62,7 +62,7 @@ function sliceProblems({ objective, places }: LoweredObjective, { settings }: Li
           ),
         ]
       : []),
-    ...(sliceSeconds % evaluationSeconds === 0
+    ...(sliceSeconds < least || sliceSeconds % evaluationSeconds === 0
       ? []
       : [
           problem(

@@ -73,11 +73,6 @@ export function derivedWindows(objective: Objective): readonly number[] {
   return sorted(derived.flatMap((tier) => [tier.longSeconds, tier.shortSeconds]));
 }
 
-/** Labels that tell two series of one name apart, besides `service` and `slo`. */
-export function identityLabels(objective: Objective): readonly string[] {
-  return ['service', 'slo', ...(objective.grouping === null ? [] : [objective.grouping.label])];
-}
-
 function sorted(seconds: readonly number[]): readonly number[] {
   return [...new Set(seconds)].sort((a, b) => a - b);
 }
