@@ -20,81 +20,62 @@ const ABOVE = 4;
 export interface ProofContext {
   readonly objective: Objective;
   readonly environment: Environment;
+  /** The tiers that are proved here. */
+  readonly tiers: readonly Tier[];
 }
 
 export function rawBurnProofs(context: ProofContext): readonly Proof[] {
-  const raw = context.objective.tiers.filter(({ windows }) => windows === 'raw');
-  if (raw.length === 0) return [];
   const isSlices = context.objective.indicator.kind === 'slices';
-  return [
-    outageProof(context, raw),
-    ...raw.flatMap((tier) =>
-      isSlices ? [fewSlicesProof(context, tier)] : [faultProof(context, tier), belowProof(context, tier)],
-    ),
-  ];
+  return context.tiers.flatMap((tier) => [
+    rawOutage(context, tier),
+    ...(isSlices ? [fewSlicesProof(context, tier)] : [faultProof(context, tier), belowProof(context, tier)]),
+  ]);
 }
 
-/** Everything fails: one run for all tiers, as it happens in life. */
-function outageProof(context: ProofContext, tiers: readonly Tier[]): Proof {
-  return stepProof({
-    context,
-    tiers,
-    errorRatio: 1,
-    what: (bands) =>
-      `pages ${bands.map(({ earliestSeconds }) => durationText(Math.ceil(earliestSeconds))).join(' and ')} after everything fails`,
-  });
+export function rawOutage(context: ProofContext, tier: Tier): Proof {
+  return stepProof({ context, tier, errorRatio: 1, what: 'everything fails' });
 }
 
 function faultProof(context: ProofContext, tier: Tier): Proof {
   const threshold = decimalNumber(tier.threshold);
-  const errorRatio = threshold * ABOVE < 1 ? threshold * ABOVE : (1 + threshold) / 2;
-  return stepProof({
-    context,
-    tiers: [tier],
-    errorRatio: Math.round(errorRatio * EVENTS) / EVENTS,
-    what: (bands) =>
-      `fires ${bands.map(({ earliestSeconds }) => durationText(Math.ceil(earliestSeconds))).join()} after ${percent(errorRatio)} begin to fail`,
-  });
+  const ratio = threshold * ABOVE < 1 ? threshold * ABOVE : (1 + threshold) / 2;
+  const errorRatio = Math.round(ratio * EVENTS) / EVENTS;
+  return stepProof({ context, tier, errorRatio, what: `${percent(errorRatio)} fail` });
 }
 
-/** Clean for the longest window, a fault, clean again. */
+/** Clean for the long window, a fault, clean again. */
 function stepProof(options: {
   readonly context: ProofContext;
-  readonly tiers: readonly Tier[];
+  readonly tier: Tier;
   readonly errorRatio: number;
-  readonly what: (bands: readonly Band[]) => string;
+  readonly what: string;
 }): Proof {
-  const { context, errorRatio, tiers } = options;
+  const { context, errorRatio, tier } = options;
   const { environment, objective } = context;
   const fault = { errorRatio: decimal(errorRatio), eventsPerSecond: null };
-  const timed = tiers.map((tier) => {
-    const question = { tier, indicator: objective.indicator, fault, environment };
-    const fires = firingBand(question);
-    if (fires === undefined) throw new Error(`${objective.name} ${tier.name}: ${errorRatio} never fires`);
-    return { tier, fires, resets: resetBand(question) };
-  });
-  const beginSeconds = Math.max(...tiers.map(({ longSeconds }) => longSeconds));
-  const lastsSeconds = wholeMinutes(Math.max(...timed.map(({ fires }) => fires.latestSeconds))) + 300;
-  const afterSeconds = wholeMinutes(Math.max(...timed.map(({ resets }) => resets.latestSeconds))) + 300;
+  const question = { tier, indicator: objective.indicator, fault, environment };
+  const fires = firingBand(question);
+  if (fires === undefined) throw new Error(`${objective.name} ${tier.name}: ${errorRatio} never fires`);
+  const resets = resetBand(question);
+  const lastsSeconds = wholeMinutes(fires.latestSeconds) + 300;
+  const afterSeconds = wholeMinutes(resets.latestSeconds) + 300;
   const spans: readonly Span[] = [
-    { seconds: beginSeconds, events: EVENTS, bad: 0 },
+    { seconds: tier.longSeconds, events: EVENTS, bad: 0 },
     { seconds: lastsSeconds, events: EVENTS, bad: Math.round(errorRatio * EVENTS) },
     { seconds: afterSeconds, events: EVENTS, bad: 0 },
   ];
-  const endSeconds = beginSeconds + lastsSeconds;
+  const endSeconds = tier.longSeconds + lastsSeconds;
   return {
-    name: `${objective.name}, ${tiers.map(({ name }) => name).join(' and ')}: ${options.what(timed.map(({ fires }) => fires))}`,
+    name: `${objective.name}, ${tier.name}: ${options.what}, and ${durationText(Math.ceil(fires.earliestSeconds))} later it fires`,
     intervalSeconds: environment.scrapeSeconds,
     series: feed({ objective, scrapeSeconds: environment.scrapeSeconds, spans, ...firstGroup(objective) }),
-    checks: timed.flatMap(({ fires, resets, tier }) =>
-      appearsAndGoes({
-        alert: burnSeries(objective, tier),
-        evaluationSeconds: environment.evaluationSeconds,
-        appears: shifted(fires, beginSeconds),
-        goes: shifted(resets, endSeconds),
-        untilSeconds: endSeconds + afterSeconds,
-      }),
-    ),
+    checks: appearsAndGoes({
+      alert: burnSeries(objective, tier),
+      evaluationSeconds: environment.evaluationSeconds,
+      appears: shifted(fires, tier.longSeconds),
+      goes: shifted(resets, endSeconds),
+      untilSeconds: endSeconds + afterSeconds,
+    }),
   };
 }
 

@@ -2,9 +2,8 @@
  * From "so many events, so many of them bad" to the series of an objective's own metrics. Beside them, in every proof,
  * stand decoys: series that each break one matcher, full of errors and of traffic, which no rule may count.
  */
-import type { Indicator, Objective, Selector, SliceIndicator } from '../../model.ts';
-import type { Matcher } from '../../model.ts';
 import { decimalNumber } from '../../decimal.ts';
+import type { Indicator, Matcher, Objective, Selector, SliceIndicator } from '../../model.ts';
 import { type CounterPhase, counterValues, gaugeValues } from './fed-values.ts';
 import { breaking, type Labels, matchingLabels, type Series, selects, seriesText } from './matching-labels.ts';
 import type { FedSeries } from './proof.ts';
@@ -29,6 +28,9 @@ export interface FeedOptions {
   readonly instances?: readonly string[];
   /** The series that only a bad event makes was never born. */
   readonly withoutBadSeries?: boolean;
+  readonly withDecoys?: boolean;
+  /** Samples before the first one, at which the instances do not exist. */
+  readonly delaySamples?: number;
 }
 
 const INSTANCES = ['a', 'b'] as const;
@@ -56,6 +58,7 @@ function feedGroup(options: FeedOptions, group: string | null): readonly FedSeri
       : counters({ ...options, labels: { ...grouped, instance }, indicator }),
   );
   const samples = spans.reduce((sum, { seconds }) => sum + seconds, 0) / options.scrapeSeconds;
+  if (options.withDecoys === false) return real;
   return [...real, ...decoys({ indicator, labels: grouped, samples })];
 }
 
@@ -124,16 +127,20 @@ function counters(
   options: FeedOptions & { readonly labels: Labels; readonly indicator: RatioIndicator },
 ): readonly FedSeries[] {
   const { indicator, labels, scrapeSeconds, spans, withoutBadSeries = false } = options;
+  const delay = options.delaySamples === undefined ? '' : `_x${options.delaySamples} `;
   return kindsOf(indicator, labels)
     .filter(({ counts }) => !(withoutBadSeries && counts === 'bad'))
     .map(({ counts, series }) => ({
       series: seriesText(series),
-      values: counterValues(
-        spans.map(({ bad, events, every, seconds }): CounterPhase => {
-          const increment = events === null ? null : counts === 'all' ? events : counts === 'bad' ? bad : events - bad;
-          return { count: seconds / scrapeSeconds, increment, ...(every === undefined ? {} : { every }) };
-        }),
-      ),
+      values:
+        delay +
+        counterValues(
+          spans.map(({ bad, events, every, seconds }): CounterPhase => {
+            const increment =
+              events === null ? null : counts === 'all' ? events : counts === 'bad' ? bad : events - bad;
+            return { count: seconds / scrapeSeconds, increment, ...(every === undefined ? {} : { every }) };
+          }),
+        ),
     }));
 }
 

@@ -41,8 +41,6 @@ export type Check =
 export type AlertSeries = Readonly<Record<string, string>>;
 
 export interface ProofFile {
-  /** Relative to the folder of proofs. */
-  readonly name: string;
   /** Relative to the proof file. */
   readonly ruleFiles: readonly string[];
   readonly evaluationSeconds: number;

@@ -1,0 +1,160 @@
+/**
+ * The executable proof of every alert, as files for `promtool test rules`: for each objective the rules that a set of
+ * proofs needs (copied from the shipped ones, word by word) and the tests. `npm run slo -- prove` runs them all.
+ *
+ * | set | fed with | grid |
+ * |---|---|---|
+ * | `pages` | the objective's own metrics | scrape and evaluation interval of production |
+ * | `slow-pages` | the same, for raw windows over an hour | twice as coarse: no rule knows the interval |
+ * | `tickets`, `traffic`, `period` | recorded 5-minute rates | 5 minutes |
+ * | `joined` | the objective's own metrics, for a day | 1 minute |
+ * | `excluded-pages`, `excluded-tickets` | as above, with an exclusion | as above |
+ */
+import { stringify } from 'yaml';
+import type { Environment, Model, Objective, Tier } from '../../model.ts';
+import { SERIES, weightedRatio } from '../../series.ts';
+import { GENERATED_NOTE, type GeneratedFile } from '../generated-file.ts';
+import { type Rule, type RuleGroup, ruleGroups } from '../prometheus.ts';
+import { rawBurnProofs } from './burn-proofs.ts';
+import { guardProofs, patientProofs } from './guard-proofs.ts';
+import { neededRules } from './needed-rules.ts';
+import { type Proof, proofFileText } from './proof.ts';
+import { JOINING_GRID, joiningProof, SEED_SECONDS, SEEDED, seededBurnProofs, weightedProof } from './seeded-proofs.ts';
+import { excludedPageProofs, excludedTicketProofs, withExclusion } from './exclusion-proofs.ts';
+import { expectationProofs, trafficProofs } from './watch-proofs.ts';
+
+export interface ProofSet {
+  readonly objective: Objective;
+  readonly name:
+    | 'pages'
+    | 'slow-pages'
+    | 'tickets'
+    | 'traffic'
+    | 'period'
+    | 'joined'
+    | 'excluded-pages'
+    | 'excluded-tickets';
+  readonly evaluationSeconds: number;
+  readonly groups: readonly RuleGroup[];
+  readonly proofs: readonly Proof[];
+}
+
+export function emitPromtoolProofs(model: Model): readonly GeneratedFile[] {
+  return proofSets(model).flatMap(({ evaluationSeconds, groups, name, objective, proofs }) => {
+    const base = `${objective.name}.${name}`;
+    const rules = {
+      path: `proofs/${base}.rules.yaml`,
+      text: `# ${GENERATED_NOTE}\n${stringify({ groups }, { lineWidth: 0 })}`,
+    };
+    const ruleFiles = [`${base}.rules.yaml`];
+    return [rules, { path: `proofs/${base}.test.yaml`, text: proofFileText({ ruleFiles, evaluationSeconds, proofs }) }];
+  });
+}
+
+/** The same as data: for mutation, which holds the proofs against rules that were broken on purpose. */
+export function proofSets({ environment, objectives }: Model): readonly ProofSet[] {
+  // One proof joins raw metrics and derived tiers: the rules between are the same text for every objective.
+  const joined = objectives.find(({ grouping, indicator }) => grouping === null && indicator.kind !== 'slices');
+  return objectives
+    .flatMap((objective) => [...setsOf(objective, environment), ...(objective === joined ? joinedSet(objective) : [])])
+    .filter(({ proofs }) => proofs.length > 0);
+}
+
+function setsOf(objective: Objective, environment: Environment): readonly ProofSet[] {
+  // Dated entries of the repository are proved with a date of their own.
+  const plain = { ...objective, exclusions: [] };
+  const excluded = withExclusion(objective);
+  const coarse = coarser(environment);
+  const { evaluationSeconds } = environment;
+  const live = { evaluationSeconds, fed: NONE };
+  const seeded = { evaluationSeconds: SEED_SECONDS, fed: SEEDED };
+  const set = (name: ProofSet['name'], of: Objective, more: SetParts): ProofSet => ({
+    objective: of,
+    name,
+    evaluationSeconds: more.evaluationSeconds,
+    groups: neededRules(ruleGroups(of), more),
+    proofs: more.proofs,
+  });
+  const pages = { objective: plain, environment, tiers: rawTiers(plain, isQuick) };
+  const slowPages = { objective: plain, environment: coarse, tiers: rawTiers(plain, (tier) => !isQuick(tier)) };
+  const context = { objective: plain, environment, tiers: plain.tiers.filter(({ windows }) => windows === 'derived') };
+  const excludedContext = { objective: excluded, environment, tiers: excluded.tiers };
+  return [
+    set('pages', plain, {
+      ...live,
+      isWanted: isLive,
+      proofs: [...rawBurnProofs(pages), ...guardProofs(pages), ...expectationProofs(pages)],
+    }),
+    set('slow-pages', plain, {
+      ...live,
+      evaluationSeconds: coarse.evaluationSeconds,
+      isWanted: (rule) => isOfTiers(rule, slowPages.tiers),
+      proofs: [...rawBurnProofs(slowPages), ...patientProofs(slowPages)],
+    }),
+    set('tickets', plain, {
+      ...seeded,
+      isWanted: (rule) => isOfTiers(rule, context.tiers),
+      proofs: seededBurnProofs(context),
+    }),
+    set('traffic', plain, {
+      ...seeded,
+      isWanted: (rule) =>
+        'alert' in rule ? rule.alert === 'SLOTrafficCollapse' : rule.record === SERIES.baselineKnown,
+      proofs: trafficProofs(context),
+    }),
+    set('period', plain, {
+      ...seeded,
+      isWanted: (rule) => 'record' in rule && rule.record === weightedRatio(objective.periodSeconds),
+      proofs: [weightedProof(context)],
+    }),
+    set('excluded-pages', excluded, { ...live, isWanted: isLive, proofs: excludedPageProofs(excludedContext) }),
+    set('excluded-tickets', excluded, {
+      ...seeded,
+      isWanted: (rule) => isOfTiers(rule, context.tiers),
+      proofs: excludedTicketProofs(excludedContext),
+    }),
+  ];
+}
+
+interface SetParts {
+  readonly evaluationSeconds: number;
+  readonly fed: ReadonlySet<string>;
+  readonly isWanted: (rule: Rule) => boolean;
+  readonly proofs: readonly Proof[];
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+function rawTiers({ tiers }: Objective, isWanted: (tier: Tier) => boolean): readonly Tier[] {
+  return tiers.filter((tier) => tier.windows === 'raw' && isWanted(tier));
+}
+
+function isQuick({ longSeconds }: Tier): boolean {
+  return longSeconds <= 3600;
+}
+
+function coarser(environment: Environment): Environment {
+  const { evaluationSeconds, scrapeSeconds } = environment;
+  return { ...environment, scrapeSeconds: 2 * scrapeSeconds, evaluationSeconds: 2 * evaluationSeconds };
+}
+
+function joinedSet(objective: Objective): readonly ProofSet[] {
+  const proof = joiningProof(objective);
+  if (proof === undefined) return [];
+  const tier = objective.tiers.find(({ windows }) => windows === 'derived')?.name;
+  const groups = neededRules(ruleGroups({ ...objective, exclusions: [] }), {
+    isWanted: (rule) => 'alert' in rule && rule.labels['tier'] === tier,
+  });
+  return [{ objective, name: 'joined', evaluationSeconds: JOINING_GRID.evaluationSeconds, groups, proofs: [proof] }];
+}
+
+const DERIVED_TIERS: ReadonlySet<string> = new Set(['slow', 'drain']);
+
+/** Alerts over raw windows, missing data, expectations: minutes to hours of raw samples prove them. */
+function isLive(rule: Rule): boolean {
+  return 'alert' in rule && rule.alert !== 'SLOTrafficCollapse' && !DERIVED_TIERS.has(rule.labels['tier'] ?? '');
+}
+
+function isOfTiers(rule: Rule, tiers: readonly Tier[]): boolean {
+  return 'alert' in rule && tiers.some(({ name }) => rule.labels['tier'] === name);
+}
