@@ -10,6 +10,7 @@ import { emitGooglePolicies } from './google-policies.ts';
 import { emitK6File } from './k6-file.ts';
 import { emitObjectivesFile } from './objectives-file.ts';
 import { emitPrometheusRules } from './prometheus.ts';
+import { emitRunbooks } from './runbooks.ts';
 
 export interface EmitSources {
   readonly model: Model;
@@ -27,6 +28,7 @@ const EMITTERS: readonly ((sources: EmitSources) => readonly GeneratedFile[])[] 
   ({ model }) => emitK6File(model),
   ({ model }) => emitGooglePolicies(model),
   ({ model }) => emitDashboards(model),
+  emitRunbooks,
 ];
 
 /** Every generated file, by path. Two emitters that make one path are a mistake of the program. */
