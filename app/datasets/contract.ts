@@ -19,7 +19,7 @@ interface FieldBase {
 
 export interface StringField extends FieldBase {
   readonly type: 'string';
-  /** In characters (UTF-16 code units). Default 1 … 255. */
+  /** In code points. Default 1 … 255. */
   readonly lengthMin?: number;
   readonly lengthMax?: number;
   /** An anchored regular expression that both JavaScript and RE2 (DuckDB, BigQuery) read alike. */

@@ -2,9 +2,9 @@
  * The zod schema of a contract: what one JSON record may be, and what it becomes. The judge runs it, the published JSON
  * Schema is made from it, so that neither can say what the other does not.
  *
- * Input is what a producer sends; output is the canonical spelling. JSON Schema counts a string's length in code points
- * where the judge counts UTF-16 code units, as contracts do; and it cannot say that a day exists, that decimals and
- * integers beyond 2^53 are in range, or that text must hold neither NUL nor a lone surrogate.
+ * Input is what a producer sends; output is the canonical spelling. A string's length is counted in code points by both.
+ * JSON Schema cannot say that a day exists, that decimals and integers beyond 2^53 are in range, or that text must hold
+ * neither NUL nor a lone surrogate.
  */
 import { z } from 'zod';
 import type { Contract, DecimalField, Field, IntegerField, StringField } from '../datasets/contract.ts';

@@ -157,6 +157,13 @@ describe('Validator.judge, a bad row', () => {
     });
   }
 
+  it('counts a text in code points, as the published schema does', () => {
+    const longest = '😀'.repeat(20);
+    assert.equal(rowOf({ ...GOOD, note: longest })['note'], longest);
+    const { code, pointer } = verdictOf({ ...GOOD, note: `${longest}x` });
+    assert.deepEqual([code, pointer], ['FIELD_RANGE', '/note']);
+  });
+
   it('says what was expected and got, with limits and unit', () => {
     const { expected, got } = verdictOf({ ...GOOD, amount: '1.005' });
     assert.equal(
