@@ -21,7 +21,7 @@ export function ofObjective({ name }: Pick<Objective, 'name'>): string {
 }
 
 /** Labels of a metric that tell its series apart under a selector: those of the catalogue that it does not pin. */
-export function breakdownLabels(selector: Selector): readonly string[] {
+function breakdownLabels(selector: Selector): readonly string[] {
   const known: readonly MetricDefinition[] = Object.values(METRICS);
   const base = selector.metric.replace(/_(?:bucket|count|sum)$/, '');
   const metric = known.find(({ kind, name }) => name === (kind === 'histogram' ? base : selector.metric));
@@ -57,7 +57,7 @@ export function spentBy(
 }
 
 /** Bad events (or slices) in a window, from the recorded rates: exact while rules ran, exclusions not subtracted. */
-export function recordedBad(objective: Objective, { duration, seconds }: QueryWindow): string {
+function recordedBad(objective: Objective, { duration, seconds }: QueryWindow): string {
   return `avg_over_time(${badRate(BASE_WINDOW_SECONDS)}${ofObjective(objective)}[${duration}]) * ${seconds}`;
 }
 
