@@ -245,6 +245,45 @@ describe('a range of a file', () => {
     assert.deepEqual(await storeFile(warehouse, { lines: quoted }), { ...NOTHING, duplicate: 6, judged: 6 });
   });
 
+  it('counts equal rows also over ranges that were taken on another day', async () => {
+    const lines = [trip(0), trip(0), trip(1), trip(0)];
+    const days = ['2026-03-04', '2026-03-05'];
+    for (const [at, { range, judge }] of (await ranges({ lines, size: 2 })).entries()) {
+      const warehouse = await open();
+      const path = await workFile(
+        'again',
+        lines.slice(2 * at, 2 * at + 2).map((line, n) => `${2 * at + n},${line}\n`),
+      );
+      await warehouse.storeRange({ ...range, path, receivedAt: `${days[at]}T05:06:07.890Z` }, judge);
+      await close(warehouse);
+    }
+    const warehouse = await open();
+    assert.equal((await warehouse.counts())['trips']?.stored, 4);
+  });
+
+  it('is numbered apart from the same bytes in another dataset', async () => {
+    const warehouse = await open();
+    const beside: Contract = { ...trips, name: 'beside' };
+    const lines = [trip(0), trip(1), trip(0), trip(0)];
+    await close(warehouse);
+    const first = await open({ contracts: new Map([...CONTRACTS, ['beside', beside]]) });
+    const besideRanges = await ranges({ lines, size: 2, contract: beside, fileId: FILE });
+    const tripRanges = await ranges({ lines, size: 2, fileId: FILE });
+    const named = (dataset: string, { range }: Ranged): FileRange => {
+      const id = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32);
+      const { firstIndex } = range;
+      return { ...range, messageId: id(`${dataset}:${firstIndex}`), requestId: id(dataset) };
+    };
+    const store = async (dataset: string, one: Ranged | undefined): Promise<void> => {
+      assert.ok(one !== undefined);
+      await first.storeRange({ ...named(dataset, one) }, one.judge);
+    };
+    await store('beside', besideRanges[0]);
+    await store('trips', tripRanges[0]);
+    await store('beside', besideRanges[1]);
+    assert.equal((await first.counts())['beside']?.stored, 4);
+  });
+
   it('is told from others by its key, over HTTP and in files alike', async () => {
     const warehouse = await open();
     const columns = ['order_id', 'ordered_at', 'amount', 'gift'];

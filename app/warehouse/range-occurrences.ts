@@ -28,8 +28,8 @@ interface NumberOptions {
 
 export class FileOccurrences {
   readonly #bronzeDir: string;
-  /** What is known is of this file, up to this index. */
-  #known: { readonly fileId: string; readonly nextIndex: number; readonly ids: KnownIds } | undefined;
+  /** What is known is of this file in its dataset, up to this index. */
+  #known: { readonly requestId: string; readonly nextIndex: number; readonly ids: KnownIds } | undefined;
 
   constructor(options: { readonly bronzeDir: string }) {
     this.#bronzeDir = options.bronzeDir;
@@ -46,7 +46,7 @@ export class FileOccurrences {
     if (contract.identity.kind !== 'occurrence') return;
     const known = this.#known;
     this.forget();
-    const isNext = known?.fileId === range.fileId && known.nextIndex === range.firstIndex;
+    const isNext = known?.requestId === range.requestId && known.nextIndex === range.firstIndex;
     const ids = isNext ? known.ids : await this.#load(options);
     const suspects = await suspectsIn(sql, table, ids);
     const repeats = suspects.length > 0 && (await countRepeats(sql, table, suspects));
@@ -55,7 +55,7 @@ export class FileOccurrences {
       const text = occurrenceText(contract, { day: '_event_date', occurrence: 'r.occurrence', body: 'body' });
       await sql.run(`UPDATE ${table} t SET _event_id = ${hashed(text)} FROM repeated r WHERE r._index = t._index`);
     }
-    this.#known = { fileId: range.fileId, nextIndex: range.firstIndex + range.records, ids };
+    this.#known = { requestId: range.requestId, nextIndex: range.firstIndex + range.records, ids };
   }
 
   async #load({ sql, range, contract }: NumberOptions): Promise<KnownIds> {
@@ -69,7 +69,7 @@ export class FileOccurrences {
         return true;
       },
     });
-    const files = range.firstIndex === 0 ? [] : await this.#bronzeFiles(range);
+    const files = range.firstIndex === 0 ? [] : await this.#bronzeFiles(sql, range);
     if (files.length === 0) return ids;
     const day = `substr(json_extract_string(body, ${literal(`$.${quoted(contract.eventDate)}`)}), 1, 10)`;
     await sql.run(
@@ -82,15 +82,19 @@ export class FileOccurrences {
     return ids;
   }
 
-  async #bronzeFiles({ dataset, receivedAt }: FileRange): Promise<readonly string[]> {
-    const folder = join(this.#bronzeDir, dataset, receivedAt.slice(0, 10));
-    try {
+  /** Of every day on which ranges of the file were taken: a file that went away may have come back on another one. */
+  async #bronzeFiles(sql: Sql, { dataset, requestId }: FileRange): Promise<readonly string[]> {
+    const days = await sql.rows(
+      "SELECT DISTINCT strftime(received_at, '%Y-%m-%d') AS day FROM custody.ledger WHERE request_id = $1",
+      [requestId],
+    );
+    const files: string[] = [];
+    for (const { day } of days) {
+      const folder = join(this.#bronzeDir, dataset, String(day));
       const names = await readdir(folder);
-      return names.filter((name) => name.endsWith('.parquet')).map((name) => join(folder, name));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
+      files.push(...names.filter((name) => name.endsWith('.parquet')).map((name) => join(folder, name)));
     }
+    return files;
   }
 }
 
