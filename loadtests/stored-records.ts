@@ -50,7 +50,7 @@ export async function settledEquation(service: ServiceProcess): Promise<Terms> {
   }
 }
 
-interface LandingEntry {
+export interface LandingEntry {
   readonly path: string;
   readonly state: string;
   readonly read: number;
@@ -62,32 +62,34 @@ interface LandingEntry {
   readonly error: { readonly code: string } | null;
 }
 
-/**
- * Resolves when no file waits any more. Throws when one came to another end than `done` or `skipped`, or when the
- * records of one do not add up.
- */
-export async function settledLanding(service: ServiceProcess): Promise<void> {
+/** Resolves with what became of the files once none waits any more. */
+export async function settledLanding(service: ServiceProcess): Promise<readonly LandingEntry[]> {
   const deadlineMs = performance.now() + SETTLE_TIMEOUT_MS;
   for (;;) {
-    const { data, truncated } = await getJson<{
-      readonly data: readonly LandingEntry[];
-      readonly truncated: boolean;
-    }>(service, `/v1/landing?limit=${LANDING_FILES}`);
+    const { data } = await getJson<{ readonly data: readonly LandingEntry[] }>(
+      service,
+      `/v1/landing?limit=${LANDING_FILES}`,
+    );
     const open = data.filter(({ state }) => OPEN_STATES.has(state));
-    if (open.length === 0) {
-      const wrong = data.filter((file) => !endedWell(file));
-      if (wrong.length + Number(truncated) > 0) throw new Error(`files ended badly: ${JSON.stringify(wrong)}`);
-      return;
-    }
+    if (open.length === 0) return data;
     if (performance.now() > deadlineMs)
-      throw new Error(`files still wait: ${JSON.stringify(open)}:\n${service.output()}`);
+      throw new Error(`files still wait: ${open.map(told).join('; ')}\n${service.output()}`);
     await pause(LANDING_LOOK_MS);
   }
 }
 
-function endedWell({ state, read, records, stored, duplicate, quarantined, rejected }: LandingEntry): boolean {
-  if (state === 'done') return read === records && stored + duplicate + quarantined + rejected === read;
-  return state === 'skipped';
+/** Throws when one came to another end than `done` or `skipped`, or when the records of one do not add up. */
+export function requireAddedUp(files: readonly LandingEntry[]): void {
+  const wrong = files.filter(({ state, read, records, stored, duplicate, quarantined, rejected }) => {
+    if (state !== 'done') return state !== 'skipped';
+    return read !== records || stored + duplicate + quarantined + rejected !== read;
+  });
+  if (wrong.length > 0) throw new Error(`files that do not add up: ${wrong.map(told).join('; ')}`);
+}
+
+function told({ path, state, records, read, stored, duplicate, quarantined, rejected, error }: LandingEntry): string {
+  const counts = `${read} of ${records} read = ${stored} stored + ${duplicate} duplicate + ${quarantined} quarantined + ${rejected} rejected`;
+  return `${path} ${state}, ${counts}${error === null ? '' : `, ${error.code}`}`;
 }
 
 /** Number → how often it is stored. */

@@ -60,6 +60,11 @@ export class Account {
     return [...this.#of('flights').keys()];
   }
 
+  /** What is promised now, and how often. */
+  snapshot(): ReadonlyMap<Dataset, ReadonlyMap<number, number>> {
+    return new Map([...this.#promised].map(([dataset, numbers]) => [dataset, new Map(numbers)]));
+  }
+
   /** Adds to the tally what is lost or doubled. Throws for records that came from nowhere or back. */
   async compare(service: ServiceProcess): Promise<void> {
     for (const [dataset, promised] of this.#promised) {

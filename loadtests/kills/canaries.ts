@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ServiceProcess } from '../service-process.ts';
 import type { Account } from './account.ts';
-import type { DroppedFiles } from './dropped-files.ts';
+import type { DroppedFile, DroppedFiles } from './dropped-files.ts';
 import { flightOf } from './numbered.ts';
 
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -27,8 +27,8 @@ interface CanaryOptions {
 
 export class Canaries {
   readonly #options: CanaryOptions;
-  /** Sent, as far as is known, and not erased. */
-  readonly #open = new Set<number>();
+  /** Sent, as far as is known, and not erased; with the file that holds it, once there is one. */
+  readonly #open = new Map<number, DroppedFile | undefined>();
 
   constructor(options: CanaryOptions) {
     this.#options = options;
@@ -37,15 +37,22 @@ export class Canaries {
   async eraseWhile(alive: () => boolean, service: ServiceProcess): Promise<void> {
     while (alive()) {
       const number = this.#options.nextNumber();
-      this.#open.add(number);
+      this.#open.set(number, undefined);
       if (!(await this.#plant(number, { alive, service }))) return;
-      for (const one of [...this.#open]) while (alive() && !(await this.#erase(service, one)));
+      for (const one of this.#reachable()) while (alive() && !(await this.#erase(service, one)));
     }
   }
 
-  /** Nobody kills this process: every deletion is answered. */
+  /** Nobody kills this process: every deletion is answered. No file may wait. */
   async eraseRest(service: ServiceProcess): Promise<void> {
-    for (const number of [...this.#open]) while (!(await this.#erase(service, number))) await pause(LOOK_MS);
+    for (const number of this.#reachable()) while (!(await this.#erase(service, number))) await pause(LOOK_MS);
+  }
+
+  /** A file that waits in the landing folder is no store yet: a deletion does not look into it. */
+  #reachable(): readonly number[] {
+    const archived = (file: DroppedFile | undefined): boolean =>
+      file === undefined || existsSync(this.#options.files.archived(file));
+    return [...this.#open].filter(([, file]) => archived(file)).map(([number]) => number);
   }
 
   /** False when the process died meanwhile. */
@@ -64,6 +71,7 @@ export class Canaries {
     const neighbours = Array.from({ length: NEIGHBOURS }, nextNumber);
     const numbers = [...neighbours, number];
     const file = await files.put({ dataset: 'flights', format: 'csv', gzip: number % 2 === 0, numbers, once: true });
+    this.#open.set(number, file);
     account.promiseFile('flights', neighbours);
     while (alive()) {
       if (existsSync(files.archived(file))) return true;

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { seededRandom } from '../seeded-random.ts';
 import { type ServiceProcess, ServiceEnded, startService } from '../service-process.ts';
-import { settledEquation, settledLanding } from '../stored-records.ts';
+import { type LandingEntry, requireAddedUp, settledEquation, settledLanding, type Terms } from '../stored-records.ts';
 import { Account, type Tally } from './account.ts';
 import { backUp } from './backing-up.ts';
 import { Canaries } from './canaries.ts';
@@ -46,6 +46,11 @@ export interface Death {
   /** It died where it was told to, and not of the time limit. */
   readonly asPlanned: boolean;
   readonly unanswered: number;
+}
+
+interface Seen {
+  readonly files: readonly LandingEntry[];
+  readonly equation: Terms;
 }
 
 interface FolderOptions {
@@ -109,12 +114,12 @@ export class KillFolder {
    * what was promised; then throws the warehouse's file away and does it again on what bronze and bus can bring back.
    */
   async settle(): Promise<void> {
-    await this.#check((service) => this.#senders.sendRest(service));
+    const seen = await this.#look((service) => this.#senders.sendRest(service));
     this.#account.settle();
-    if (this.#account.broken) throw new Error('the promise is broken: see the last line');
+    await this.#judge(seen);
     for (const name of ['warehouse.duckdb', 'warehouse.duckdb.wal'])
       await rm(join(this.#dataDir, name), { force: true });
-    await this.#check(async () => undefined);
+    await this.#judge(await this.#look(async () => undefined));
   }
 
   async remove(): Promise<void> {
@@ -195,7 +200,7 @@ export class KillFolder {
     if (numbers.length === 0) return;
     await this.#files.put({ dataset: 'flights', format: 'csv', gzip: false, once: false, numbers });
     this.#account.promiseFile('flights', numbers);
-    await this.#run(settledLanding);
+    await this.#run(async (service) => void (await settledLanding(service)));
   }
 
   /** As a version before format numbers left it: that format has all that is here but the number. */
@@ -205,30 +210,40 @@ export class KillFolder {
     await rm(format);
   }
 
-  async #check(first: (service: ServiceProcess) => Promise<void>): Promise<void> {
-    await this.#run(async (service) => {
+  async #look(first: (service: ServiceProcess) => Promise<void>): Promise<Seen> {
+    return this.#run(async (service) => {
       await first(service);
-      await settledLanding(service);
+      const files = await settledLanding(service);
       await this.#canaries.eraseRest(service);
       const equation = await settledEquation(service);
       await this.#account.compare(service);
-      if (equation.difference !== 0 || equation.deadLettered !== 0 || equation.quarantined !== 0)
-        throw new Error(`the equation does not hold: ${JSON.stringify(equation)}`);
+      return { files, equation };
     });
+  }
+
+  async #judge({ files, equation }: Seen): Promise<void> {
+    if (this.#account.broken) throw new Error('the promise is broken: see the last line');
+    if (equation.difference !== 0 || equation.deadLettered !== 0 || equation.quarantined !== 0)
+      throw new Error(`the equation does not hold: ${JSON.stringify(equation)}`);
+    requireAddedUp(files);
     await this.#files.requireArchived();
   }
 
   /** A process that is stopped as an operator would. */
-  async #run(act: (service: ServiceProcess) => Promise<void>): Promise<void> {
+  async #run<T>(act: (service: ServiceProcess) => Promise<T>): Promise<T> {
     const service = await startService({ dataDir: this.#dataDir, env: ENV });
     try {
-      await act(service);
+      return await act(service);
     } finally {
-      service.kill('SIGTERM');
+      await stopped(service);
     }
-    const { code } = await service.ended;
-    if (code !== 0) throw new Error(`the stop ended with ${code}:\n${service.output()}`);
   }
+}
+
+async function stopped(service: ServiceProcess): Promise<void> {
+  service.kill('SIGTERM');
+  const { code } = await service.ended;
+  if (code !== 0) throw new Error(`the stop ended with ${code}:\n${service.output()}`);
 }
 
 /** Of a dataset's folders, one a day, the most small files that one has. */
