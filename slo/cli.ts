@@ -7,6 +7,7 @@ import type { Verb } from './verbs/verb.ts';
 const VERBS: Readonly<Record<string, () => Promise<{ readonly verb: Verb }>>> = {
   compile: () => import('./verbs/compile.ts'),
   check: () => import('./verbs/check.ts'),
+  prove: () => import('./verbs/prove.ts'),
 };
 const WRONG_USAGE = 64;
 

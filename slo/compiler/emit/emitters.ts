@@ -10,6 +10,7 @@ import { emitGooglePolicies } from './google-policies.ts';
 import { emitK6File } from './k6-file.ts';
 import { emitObjectivesFile } from './objectives-file.ts';
 import { emitPrometheusRules } from './prometheus.ts';
+import { emitPromtoolProofs } from './promtool/promtool.ts';
 import { emitRunbooks } from './runbooks.ts';
 
 export interface EmitSources {
@@ -21,6 +22,7 @@ export interface EmitSources {
 
 const EMITTERS: readonly ((sources: EmitSources) => readonly GeneratedFile[])[] = [
   ({ model }) => emitPrometheusRules(model),
+  ({ model }) => emitPromtoolProofs(model),
   ({ fleet }) => emitFleetRules(fleet),
   ({ model }) => emitAlertmanagerInhibition(model),
   ({ model }) => emitGateFile(model),

@@ -6,12 +6,12 @@
  * |---|---|---|
  * | `pages` | the objective's own metrics | scrape and evaluation interval of production |
  * | `slow-pages` | the same, for raw windows over an hour | twice as coarse: no rule knows the interval |
- * | `tickets`, `traffic`, `period` | recorded 5-minute rates | 5 minutes |
+ * | `tickets-TIER`, `traffic`, `period` | recorded 5-minute rates | 5 minutes; 10 for windows over a day |
  * | `joined` | the objective's own metrics, for a day | 1 minute |
- * | `excluded-pages`, `excluded-tickets` | as above, with an exclusion | as above |
+ * | `excluded-…` | as above, on the rules with an exclusion | as above |
  */
 import { stringify } from 'yaml';
-import type { Environment, Model, Objective, Tier } from '../../model.ts';
+import { BASE_WINDOW_SECONDS, type Environment, type Model, type Objective, type Tier } from '../../model.ts';
 import { SERIES, weightedRatio } from '../../series.ts';
 import { GENERATED_NOTE, type GeneratedFile } from '../generated-file.ts';
 import { type Rule, type RuleGroup, ruleGroups } from '../prometheus.ts';
@@ -19,36 +19,39 @@ import { rawBurnProofs } from './burn-proofs.ts';
 import { guardProofs, patientProofs } from './guard-proofs.ts';
 import { neededRules } from './needed-rules.ts';
 import { type Proof, proofFileText } from './proof.ts';
-import { JOINING_GRID, joiningProof, SEED_SECONDS, SEEDED, seededBurnProofs, weightedProof } from './seeded-proofs.ts';
+import { JOINING_GRID, joiningProof, SEEDED, seedGrid, seededBurnProofs, weightedProof } from './seeded-proofs.ts';
 import { excludedPageProofs, excludedTicketProofs, withExclusion } from './exclusion-proofs.ts';
 import { expectationProofs, trafficProofs } from './watch-proofs.ts';
 
 export interface ProofSet {
   readonly objective: Objective;
-  readonly name:
-    | 'pages'
-    | 'slow-pages'
-    | 'tickets'
-    | 'traffic'
-    | 'period'
-    | 'joined'
-    | 'excluded-pages'
-    | 'excluded-tickets';
+  /** As in the table above: `pages`, `tickets-slow` … */
+  readonly name: string;
   readonly evaluationSeconds: number;
   readonly groups: readonly RuleGroup[];
   readonly proofs: readonly Proof[];
 }
 
 export function emitPromtoolProofs(model: Model): readonly GeneratedFile[] {
-  return proofSets(model).flatMap(({ evaluationSeconds, groups, name, objective, proofs }) => {
-    const base = `${objective.name}.${name}`;
-    const rules = {
-      path: `proofs/${base}.rules.yaml`,
-      text: `# ${GENERATED_NOTE}\n${stringify({ groups }, { lineWidth: 0 })}`,
-    };
-    const ruleFiles = [`${base}.rules.yaml`];
-    return [rules, { path: `proofs/${base}.test.yaml`, text: proofFileText({ ruleFiles, evaluationSeconds, proofs }) }];
-  });
+  return proofSets(model).flatMap(proofSetFiles);
+}
+
+export function proofSetFiles(set: ProofSet): readonly GeneratedFile[] {
+  const { evaluationSeconds, groups, proofs } = set;
+  const rules = `${baseName(set)}.rules.yaml`;
+  return [
+    { path: `proofs/${rules}`, text: `# ${GENERATED_NOTE}\n${stringify({ groups }, { lineWidth: 0 })}` },
+    { path: proofSetPath(set), text: proofFileText({ ruleFiles: [rules], evaluationSeconds, proofs }) },
+  ];
+}
+
+/** Where the set's tests are, below `slo/generated`. */
+export function proofSetPath(set: ProofSet): string {
+  return `proofs/${baseName(set)}.test.yaml`;
+}
+
+function baseName({ name, objective }: ProofSet): string {
+  return `${objective.name}.${name}`;
 }
 
 /** The same as data: for mutation, which holds the proofs against rules that were broken on purpose. */
@@ -67,7 +70,6 @@ function setsOf(objective: Objective, environment: Environment): readonly ProofS
   const coarse = coarser(environment);
   const { evaluationSeconds } = environment;
   const live = { evaluationSeconds, fed: NONE };
-  const seeded = { evaluationSeconds: SEED_SECONDS, fed: SEEDED };
   const set = (name: ProofSet['name'], of: Objective, more: SetParts): ProofSet => ({
     objective: of,
     name,
@@ -77,8 +79,8 @@ function setsOf(objective: Objective, environment: Environment): readonly ProofS
   });
   const pages = { objective: plain, environment, tiers: rawTiers(plain, isQuick) };
   const slowPages = { objective: plain, environment: coarse, tiers: rawTiers(plain, (tier) => !isQuick(tier)) };
-  const context = { objective: plain, environment, tiers: plain.tiers.filter(({ windows }) => windows === 'derived') };
-  const excludedContext = { objective: excluded, environment, tiers: excluded.tiers };
+  const excludedPages = { objective: excluded, environment, tiers: rawTiers(excluded, isQuick) };
+  const seeded = { objective: plain, environment: seedGrid(BASE_WINDOW_SECONDS), tiers: [] };
   return [
     set('pages', plain, {
       ...live,
@@ -91,28 +93,59 @@ function setsOf(objective: Objective, environment: Environment): readonly ProofS
       isWanted: (rule) => isOfTiers(rule, slowPages.tiers),
       proofs: [...rawBurnProofs(slowPages), ...patientProofs(slowPages)],
     }),
-    set('tickets', plain, {
-      ...seeded,
-      isWanted: (rule) => isOfTiers(rule, context.tiers),
-      proofs: seededBurnProofs(context),
-    }),
     set('traffic', plain, {
-      ...seeded,
+      evaluationSeconds: BASE_WINDOW_SECONDS,
+      fed: SEEDED,
       isWanted: (rule) =>
         'alert' in rule ? rule.alert === 'SLOTrafficCollapse' : rule.record === SERIES.baselineKnown,
-      proofs: trafficProofs(context),
+      proofs: trafficProofs(seeded),
     }),
     set('period', plain, {
-      ...seeded,
+      evaluationSeconds: BASE_WINDOW_SECONDS,
+      fed: SEEDED,
       isWanted: (rule) => 'record' in rule && rule.record === weightedRatio(objective.periodSeconds),
-      proofs: [weightedProof(context)],
+      proofs: [weightedProof(seeded)],
     }),
-    set('excluded-pages', excluded, { ...live, isWanted: isLive, proofs: excludedPageProofs(excludedContext) }),
-    set('excluded-tickets', excluded, {
-      ...seeded,
-      isWanted: (rule) => isOfTiers(rule, context.tiers),
-      proofs: excludedTicketProofs(excludedContext),
+    set('excluded-pages', excluded, { ...live, isWanted: isLive, proofs: excludedPageProofs(excludedPages) }),
+    set('excluded-slow-pages', excluded, {
+      ...live,
+      evaluationSeconds: coarse.evaluationSeconds,
+      isWanted: (rule) => isOfTiers(rule, slowPages.tiers),
+      proofs: excludedPageProofs({ ...slowPages, objective: excluded }),
     }),
+    ...plain.tiers
+      .filter(({ windows }) => windows === 'derived')
+      .flatMap((tier) => ticketSets({ plain, excluded, tier })),
+  ];
+}
+
+/** A set for each derived tier: the windows of the longer one would be read at every step of the shorter one. */
+function ticketSets(options: {
+  readonly plain: Objective;
+  readonly excluded: Objective;
+  readonly tier: Tier;
+}): readonly ProofSet[] {
+  const { excluded, plain, tier } = options;
+  const evaluationSeconds = tier.longSeconds <= 86_400 ? BASE_WINDOW_SECONDS : 2 * BASE_WINDOW_SECONDS;
+  const environment = seedGrid(evaluationSeconds);
+  const groups = (objective: Objective): readonly RuleGroup[] =>
+    neededRules(ruleGroups(objective), { isWanted: (rule) => isOfTiers(rule, [tier]), fed: SEEDED });
+  const context = { objective: plain, environment, tiers: [tier] };
+  return [
+    {
+      objective: plain,
+      name: `tickets-${tier.name}`,
+      evaluationSeconds,
+      groups: groups(plain),
+      proofs: seededBurnProofs(context),
+    },
+    {
+      objective: excluded,
+      name: `excluded-tickets-${tier.name}`,
+      evaluationSeconds,
+      groups: groups(excluded),
+      proofs: excludedTicketProofs({ ...context, objective: excluded }),
+    },
   ];
 }
 

@@ -59,13 +59,13 @@ export function proofFileText(file: ProofFile): string {
         ? {}
         : { start_timestamp: new Date(proof.startSeconds * 1000).toISOString().replace('.000Z', 'Z') }),
       input_series: proof.series,
-      promql_expr_test: proof.checks.flatMap((check) => expressionsOf(check, file.evaluationSeconds)),
+      promql_expr_test: proof.checks.flatMap((check) => expressionOf(check, file.evaluationSeconds) ?? []),
     })),
   };
   return `# ${GENERATED_NOTE}\n${stringify(document, { lineWidth: 0 })}`;
 }
 
-interface Expression {
+export interface Expression {
   readonly expr: string;
   readonly eval_time: string;
   readonly exp_samples?: readonly { readonly labels: string; readonly value: number }[];
@@ -73,21 +73,21 @@ interface Expression {
 
 /**
  * `silent` and `firing` read the series ALERTS over a range, because a look at one moment misses an alert that came
- * and went. Ranges are left open: (from, to].
+ * and went. Ranges are left open: (from, to]; an empty one says nothing and has no expression.
  */
-function expressionsOf(check: Check, evaluationSeconds: number): readonly Expression[] {
+export function expressionOf(check: Check, evaluationSeconds: number): Expression | undefined {
   if (check.kind === 'query') {
-    return [{ expr: check.query, eval_time: durationText(check.atSeconds), exp_samples: check.samples }];
+    return { expr: check.query, eval_time: durationText(check.atSeconds), exp_samples: check.samples };
   }
   const { alert, fromSeconds, toSeconds } = check;
   const range = toSeconds - fromSeconds;
-  if (range <= 0) return [];
+  if (range <= 0) return undefined;
   const labels = { ...alert, alertstate: 'firing' };
   const expr = `count_over_time(ALERTS${labelText(labels)}[${durationText(range)}])`;
   const at = { expr, eval_time: durationText(toSeconds) };
-  if (check.kind === 'silent') return [at];
+  if (check.kind === 'silent') return at;
   const evaluations = Math.floor(toSeconds / evaluationSeconds) - Math.floor(fromSeconds / evaluationSeconds);
-  return [{ ...at, exp_samples: [{ labels: labelText(labels), value: evaluations }] }];
+  return { ...at, exp_samples: [{ labels: labelText(labels), value: evaluations }] };
 }
 
 export function labelText(labels: Readonly<Record<string, string>>): string {

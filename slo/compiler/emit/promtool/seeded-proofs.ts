@@ -1,6 +1,6 @@
 /**
  * Proofs of what reads days: fed with recorded 5-minute rates, because raw samples of three days are more than promtool
- * loads. One evaluation and one sample every 5 minutes. What the seeds leave out, that these rates are made of raw
+ * loads. One evaluation and one sample every 5 or 10 minutes: no rule knows the interval. What the seeds leave out, that these rates are made of raw
  * series, is proved by `joiningProof`.
  */
 import { decimal, decimalNumber } from '../../decimal.ts';
@@ -11,14 +11,15 @@ import { badRate, totalRate, weightedRatio } from '../../series.ts';
 import { appearsAndGoes, burnSeries, EVENTS, percent, type ProofContext, rawOutage, shifted } from './burn-proofs.ts';
 import { type FedSeries, labelText, type Proof } from './proof.ts';
 
-export const SEED_SECONDS = BASE_WINDOW_SECONDS;
 /** What the proofs below feed: the rules that record these stay out. */
 export const SEEDED = new Set([badRate(BASE_WINDOW_SECONDS), totalRate(BASE_WINDOW_SECONDS)]);
 
 /** Seeds are rates already, so a derived tier sees a step where raw metrics make a ramp; and no scrape delays them. */
-const SEED_GRID: Environment = { scrapeSeconds: 0, evaluationSeconds: SEED_SECONDS, retentionSeconds: 0 };
+export function seedGrid(evaluationSeconds: number): Environment {
+  return { scrapeSeconds: 0, evaluationSeconds, retentionSeconds: 0 };
+}
 /** Any pair of counters: on recorded rates every indicator is one. */
-const RATES: Indicator = {
+export const RATES: Indicator = {
   kind: 'bad-ratio',
   bad: { metric: 'bad', matchers: [] },
   total: { metric: 'total', matchers: [] },
@@ -35,8 +36,12 @@ export function seededBurnProofs(context: ProofContext): readonly Proof[] {
   const { tiers: derived } = context;
   if (derived.length === 0) return [];
   return [
-    seededStep({ context, tiers: derived, errorRatio: 1, rate: RATE, what: 'fire after everything fails' }),
-    ...derived.flatMap((tier) => [seededFault(context, tier), seededBelow(context, tier), seededFloor(context, tier)]),
+    ...derived.flatMap((tier) => [
+      seededStep({ context, tier, errorRatio: 1, rate: RATE, what: 'everything fails' }),
+      seededFault(context, tier),
+      seededBelow(context, tier),
+      seededFloor(context, tier),
+    ]),
   ];
 }
 
@@ -47,7 +52,7 @@ function seededFault(context: ProofContext, tier: Tier): Proof {
   const threshold = decimalNumber(tier.threshold);
   const ratio = threshold * 4 < 1 ? threshold * 4 : (1 + threshold) / 2;
   const errorRatio = Math.round(ratio * EVENTS) / EVENTS;
-  return seededStep({ context, tiers: [tier], errorRatio, rate: RATE, what: `fires when ${percent(errorRatio)} fail` });
+  return seededStep({ context, tier, errorRatio, rate: RATE, what: `${percent(errorRatio)} fail` });
 }
 
 /** So little traffic that the floor takes twice as long as the burn. */
@@ -56,61 +61,60 @@ function seededFloor(context: ProofContext, tier: Tier): Proof {
   const rounded = Number(rate.toPrecision(3));
   return seededStep({
     context,
-    tiers: [tier],
+    tier,
     errorRatio: 1,
     rate: rounded,
-    what: `waits for ${tier.badEventsMin} bad events`,
+    what: `everything fails at ${rounded} events/s, ${tier.badEventsMin} bad events are waited for`,
   });
 }
 
 function seededStep(options: {
   readonly context: ProofContext;
-  readonly tiers: readonly Tier[];
+  readonly tier: Tier;
   readonly errorRatio: number;
   readonly rate: number;
   readonly what: string;
 }): Proof {
-  const { context, errorRatio, rate, tiers } = options;
-  const { objective } = context;
+  const { context, errorRatio, rate, tier } = options;
+  const { environment, objective } = context;
+  const { evaluationSeconds } = environment;
   const fault = { errorRatio: decimal(errorRatio), eventsPerSecond: decimal(rate) };
-  const timed = tiers.map((tier) => {
-    const question = { tier: { ...tier, windows: 'raw' as const }, indicator: RATES, fault, environment: SEED_GRID };
-    const fires = firingBand(question);
-    if (fires === undefined) throw new Error(`${objective.name} ${tier.name}: ${errorRatio} never fires`);
-    return { tier, fires, resets: resetBand(question) };
-  });
-  const beginSeconds = Math.max(...tiers.map(({ longSeconds }) => longSeconds));
-  const lastsSeconds = onSeeds(Math.max(...timed.map(({ fires }) => fires.latestSeconds))) + 2 * SEED_SECONDS;
-  const afterSeconds = onSeeds(Math.max(...timed.map(({ resets }) => resets.latestSeconds))) + 2 * SEED_SECONDS;
-  const endSeconds = beginSeconds + lastsSeconds;
-  const firesAfter = timed.map(({ fires }) => durationText(Math.ceil(fires.earliestSeconds))).join(' and ');
+  const question = { tier: { ...tier, windows: 'raw' as const }, indicator: RATES, fault, environment };
+  const fires = firingBand(question);
+  if (fires === undefined) throw new Error(`${objective.name} ${tier.name}: ${errorRatio} never fires`);
+  const resets = resetBand(question);
+  const onGrid = (seconds: number): number => (Math.ceil(seconds / evaluationSeconds - 1e-9) + 2) * evaluationSeconds;
+  const lastsSeconds = onGrid(fires.latestSeconds);
+  const afterSeconds = onGrid(resets.latestSeconds);
+  const endSeconds = tier.longSeconds + lastsSeconds;
   return {
-    name: `${objective.name}, ${tiers.map(({ name }) => name).join(' and ')}: ${options.what}, ${firesAfter} after`,
-    intervalSeconds: SEED_SECONDS,
-    series: seeds(objective, [
-      { seconds: beginSeconds, rate, errorRatio: 0 },
+    name: `${objective.name}, ${tier.name}: ${options.what}, and ${durationText(Math.ceil(fires.earliestSeconds))} later it fires`,
+    intervalSeconds: evaluationSeconds,
+    series: seeds(objective, evaluationSeconds, [
+      { seconds: tier.longSeconds, rate, errorRatio: 0 },
       { seconds: lastsSeconds, rate, errorRatio },
       { seconds: afterSeconds, rate, errorRatio: 0 },
     ]),
-    checks: timed.flatMap(({ fires, resets, tier }) =>
-      appearsAndGoes({
-        alert: burnSeries(objective, tier),
-        evaluationSeconds: SEED_SECONDS,
-        appears: shifted(fires, beginSeconds),
-        goes: shifted(resets, endSeconds),
-        untilSeconds: endSeconds + afterSeconds,
-      }),
-    ),
+    checks: appearsAndGoes({
+      alert: burnSeries(objective, tier),
+      evaluationSeconds,
+      appears: shifted(fires, tier.longSeconds),
+      goes: shifted(resets, endSeconds),
+      untilSeconds: endSeconds + afterSeconds,
+    }),
   };
 }
 
-function seededBelow({ objective }: ProofContext, tier: Tier): Proof {
+function seededBelow({ environment, objective }: ProofContext, tier: Tier): Proof {
+  const { evaluationSeconds } = environment;
   const errorRatio = decimalNumber(tier.threshold) * 0.95;
-  const seconds = onSeeds(tier.longSeconds * 1.1);
+  const seconds = Math.ceil((tier.longSeconds * 1.1) / evaluationSeconds) * evaluationSeconds;
   return {
     name: `${objective.name}, ${tier.name}: is silent at 0.95 of its threshold`,
-    intervalSeconds: SEED_SECONDS,
-    series: seeds(objective, [{ seconds, rate: RATE, errorRatio: Number(errorRatio.toPrecision(6)) }]),
+    intervalSeconds: environment.evaluationSeconds,
+    series: seeds(objective, evaluationSeconds, [
+      { seconds, rate: RATE, errorRatio: Number(errorRatio.toPrecision(6)) },
+    ]),
     checks: [{ kind: 'silent', alert: burnSeries(objective, tier), fromSeconds: 0, toSeconds: seconds }],
   };
 }
@@ -119,7 +123,7 @@ function seededBelow({ objective }: ProofContext, tier: Tier): Proof {
  * 23 hours at 1 event a second without errors, an hour at 100 with 2 %: the truth is 1.626 % (a mean of ratios says
  * 0.083 %). Then 15 quiet minutes, after which there is still a number.
  */
-export function weightedProof({ objective }: ProofContext): Proof {
+export function weightedProof({ environment, objective }: ProofContext): Proof {
   const [quiet, busy] = [82_800, 3600];
   const truth = (busy * 100 * 0.02) / (quiet + busy * 100);
   const ratio = `${weightedRatio(objective.periodSeconds)}${labelText(identityOf(objective))}`;
@@ -127,8 +131,8 @@ export function weightedProof({ objective }: ProofContext): Proof {
   const at = quiet + busy;
   return {
     name: `${objective.name}: the period's ratio is weighted by traffic and survives a quiet quarter of an hour`,
-    intervalSeconds: SEED_SECONDS,
-    series: seeds(objective, [
+    intervalSeconds: environment.evaluationSeconds,
+    series: seeds(objective, environment.evaluationSeconds, [
       { seconds: quiet, rate: 1, errorRatio: 0 },
       { seconds: busy, rate: 100, errorRatio: 0.02 },
       { seconds: 900, rate: 0, errorRatio: 0 },
@@ -152,13 +156,13 @@ export function joiningProof(objective: Objective): Proof | undefined {
 /** Coarser than production, for a day of raw samples. */
 export const JOINING_GRID: Environment = { scrapeSeconds: 60, evaluationSeconds: 60, retentionSeconds: 0 };
 
-export function seeds(objective: Objective, spans: readonly SeedSpan[]): readonly FedSeries[] {
+export function seeds(objective: Objective, intervalSeconds: number, spans: readonly SeedSpan[]): readonly FedSeries[] {
   const groups = objective.grouping?.expected ?? [null];
   return groups.flatMap((group, index) => {
     const labels = labelText({ ...identityOf(objective), ...groupLabel(objective, group) });
     // A space between is all that joins spans; the sample at 0 belongs to none.
     const values = (of: (span: SeedSpan) => number): string =>
-      ['0', ...spans.map((span) => `${of(span)}x${span.seconds / SEED_SECONDS - 1}`)].join(' ');
+      ['0', ...spans.map((span) => `${of(span)}x${span.seconds / intervalSeconds - 1}`)].join(' ');
     return [
       {
         series: `${badRate(BASE_WINDOW_SECONDS)}${labels}`,
@@ -177,8 +181,4 @@ export function identityOf(objective: Objective): Readonly<Record<string, string
 
 function groupLabel({ grouping }: Objective, group: string | null): Readonly<Record<string, string>> {
   return grouping === null || group === null ? {} : { [grouping.label]: group };
-}
-
-export function onSeeds(seconds: number): number {
-  return Math.ceil(seconds / SEED_SECONDS - 1e-9) * SEED_SECONDS;
 }

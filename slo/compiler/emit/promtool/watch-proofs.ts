@@ -10,14 +10,14 @@ import { alertSeries, appearsAndGoes, type ProofContext } from './burn-proofs.ts
 import { gaugeValues } from './fed-values.ts';
 import { breaking, matchingLabels, seriesText } from './matching-labels.ts';
 import { type Check, type FedSeries, labelText, type Proof } from './proof.ts';
-import { identityOf, SEED_SECONDS, type SeedSpan, seeds } from './seeded-proofs.ts';
+import { identityOf, type SeedSpan, seeds } from './seeded-proofs.ts';
 
 const HOUR = 3600;
 const DAY = 24 * HOUR;
 
-export function trafficProofs({ objective }: ProofContext): readonly Proof[] {
-  const { collapse } = objective;
-  return collapse === null ? [] : [tenDays(objective, collapse)];
+export function trafficProofs(context: ProofContext): readonly Proof[] {
+  const { collapse } = context.objective;
+  return collapse === null ? [] : [tenDays(context, collapse)];
 }
 
 /** Traffic by day, and 50 times less by night; from 100 times the least baseline that counts. */
@@ -33,7 +33,8 @@ const COLLAPSES = [
  * Ten days with nights and two collapses, one to half of the alerting ratio and one to 0.9 of it: both are found within
  * one evaluation and end with it; no night, no morning after and no first day raises anything.
  */
-function tenDays(objective: Objective, collapse: Collapse): Proof {
+function tenDays({ environment, objective }: ProofContext, collapse: Collapse): Proof {
+  const intervalSeconds = environment.evaluationSeconds;
   const ratio = decimalNumber(collapse.ratio);
   const dayRate = 100 * decimalNumber(collapse.baselineMin);
   const shares = [FIRST_DAY, ...COLLAPSES.map((one) => ({ ...one, left: ratio * one.left }))];
@@ -54,8 +55,8 @@ function tenDays(objective: Objective, collapse: Collapse): Proof {
   ]);
   return {
     name: `${objective.name}: ten days with nights and two collapses raise two alarms`,
-    intervalSeconds: SEED_SECONDS,
-    series: seeds(objective, spans),
+    intervalSeconds,
+    series: seeds(objective, intervalSeconds, spans),
     checks: [
       ...checks,
       { kind: 'silent', alert: series, fromSeconds: (begins.at(-1) ?? 0) + HOUR, toSeconds: 10 * DAY },
