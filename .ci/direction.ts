@@ -37,6 +37,7 @@ const EVERY_OWNER = Object.keys(OWNERS) as Owner[];
 const CONTRACTS = ['../datasets/contract.ts', '../errors.ts'] as const;
 const WAREHOUSE_QUESTIONS = [
   '../warehouse/warehouse.ts',
+  '../warehouse/erasable.ts',
   '../warehouse/query.ts',
   '../warehouse/query-rules.ts',
   '../warehouse/query-value.ts',

@@ -14,6 +14,7 @@ import { type CustodyParts, custodyTasks } from './custody-tasks.ts';
 import { FormatError, type MigrationProgress, prepareFormat } from './data-format.ts';
 import { loadDatasets, type Registry } from './datasets/registry.ts';
 import { type Equation, takeEquation } from './equation.ts';
+import { startErasures } from './erasure.ts';
 import { type Landing, startLanding } from './landing/landing.ts';
 import { type Observer, startObserver } from './observer.ts';
 import { faultPointOf, openStores } from './open-stores.ts';
@@ -78,8 +79,9 @@ export async function openService(
     takeEquation({ bus, warehouse, datasets: [...registry.contracts.keys()], overdueMs: config.OVERDUE_MS });
   const parts = { config, dataDir, telemetry, now, ...stores, contracts: registry.contracts, validators, equation };
   const signingKey = await state.signingKey();
-  const { api, subscription } = startJourney({ ...parts, registry, signingKey, faultPoint: atFaultPoint });
   const sealer = startSealer(parts);
+  const erasures = await startErasures({ ...parts, sealAll: () => sealer.sealAll() });
+  const { api, subscription } = startJourney({ ...parts, registry, signingKey, erasures, faultPoint: atFaultPoint });
   const observer = startObserver(parts);
   const metrics = await telemetry.listen({ host: config.METRICS_HOST, port: config.METRICS_PORT });
   await loadSamples({ ...parts, ingest: api.ingest, folders: registry.folders });
@@ -100,7 +102,7 @@ export async function openService(
     onCommit: ({ counts }, { dataset }) => api.feed.tell({ kind: 'committed', datasets: { [dataset]: counts } }),
   });
   const addresses = await begin({ config, api, metrics, telemetry, dataDir });
-  const watchers = [landing, observer, sampleRemoval, tasks];
+  const watchers = [landing, observer, sampleRemoval, tasks, erasures];
   const stoppable = { config, api, subscription, sealer, watchers, metrics, stores, lock, telemetry };
   return {
     ...addresses,

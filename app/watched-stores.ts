@@ -85,6 +85,8 @@ function watchWarehouse(warehouse: Warehouse, { dependency, onScrape, reads }: W
     removeSamples: () => watch('erase', () => warehouse.removeSamples()),
     findRecords: (options) => watch('erase', () => warehouse.findRecords(options)),
     eraseRecords: (options) => watch('erase', () => warehouse.eraseRecords(options)),
+    erasedPlaces: (erasureId) => watch('erase', () => warehouse.erasedPlaces(erasureId)),
+    landedFiles: (dataset) => watch('erase', () => warehouse.landedFiles(dataset)),
     emptyErased: (options) => watch('erase', () => warehouse.emptyErased(options)),
     check: (timeoutMs) => watch('check', () => warehouse.check(timeoutMs)),
     close: () => warehouse.close(),

@@ -18,6 +18,7 @@ import { custodyRoutes } from './custody-routes.ts';
 import { datasetRoutes } from './dataset-routes.ts';
 import { ASSETS_ROUTE, docsRoutes } from './docs-routes.ts';
 import { enter } from './entrance.ts';
+import { type Erasures, erasureRoutes } from './erasure-routes.ts';
 import { expressApp } from './express-app.ts';
 import { closeServer, httpServer, listen } from './http-server.ts';
 import type { IngestParts } from './ingest.ts';
@@ -47,6 +48,7 @@ export interface ApiParts {
   readonly validators: ReadonlyMap<string, Validator>;
   readonly signingKey: Buffer;
   readonly equation: () => Promise<Equation>;
+  readonly erasures: Erasures;
   readonly faultPoint?: (name: string) => void;
   readonly now: () => number;
 }
@@ -127,6 +129,7 @@ function allRoutes(parts: ApiParts, { ingest, readiness, answers, keyAudit }: Ro
     ...datasetRoutes(parts),
     ...readRoutes({ ...parts, answers }),
     ...ownRoutes({ ...parts, answers }),
+    ...erasureRoutes(parts),
     ...custodyRoutes({ ...parts, budget: ingest.budget, keyAudit }),
     ...landingRoutes(parts),
     ...statusRoutes(parts),

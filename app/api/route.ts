@@ -42,7 +42,7 @@ interface RouteExample {
 }
 
 export interface Route {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   /** Express form: `/v1/receipts/:id`. */
   readonly path: string;
   readonly access: Access;

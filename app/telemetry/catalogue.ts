@@ -316,6 +316,8 @@ export const LOG_EVENTS = {
   landingRefused: { event: 'landing.refused', level: 'warn', about: 'A landing file was refused as a whole, or went away before its end.', fields: ['file', 'landingId', 'dataset', 'outcome', 'code', 'records', 'stored', 'duplicate', 'quarantined', 'rejected'] },
   landingFailed: { event: 'landing.failed', level: 'error', about: 'A landing file could not be taken now; it stays where it is and is tried again.', fields: ['file', 'landingId', 'dataset', 'code', 'attempts', 'error'] },
   deadLettersReplayed: { event: 'dead_letters.replayed', level: 'info', about: 'Dead letters were put back.', fields: ['messages', 'records', 'keyId', 'requestId'] },
+  recordsErased: { event: 'erasure.done', level: 'info', about: 'Records were taken out of every store; freed pages hold old bytes until a compaction.', fields: ['dataset', 'records', 'durationMs'] },
+  erasureFailed: { event: 'erasure.failed', level: 'error', about: 'An erasure could not be carried out now; it is tried again, over restarts too.', fields: ['dataset', 'error'] },
   samplesLoaded: { event: 'samples.loaded', level: 'info', about: 'Sample data was accepted.', fields: ['dataset', 'records'] },
   samplesRemoved: { event: 'samples.removed', level: 'info', about: 'Sample data was removed.', fields: ['records'] },
   taskDone: { event: 'task.done', level: 'info', about: 'What a command asked for was done.', fields: ['task', 'durationMs'] },

@@ -27,7 +27,7 @@ import type { DuckdbReaders } from './duckdb-readers.ts';
 import { readAggregate, readRecords } from './duckdb-reads.ts';
 import { type DuckdbSession, isBroken, type Sql } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
-import type { EraseOptions, FindOptions, FoundRecords } from './erasable.ts';
+import type { EraseOptions, FindOptions, FoundRecords, RecordPlace } from './erasable.ts';
 import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { Partitions, TimeRange } from './partitions.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
@@ -219,6 +219,14 @@ export class EmbeddedWarehouse implements Warehouse {
 
   eraseRecords(options: EraseOptions): Promise<number> {
     return this.#parts.erasure.erase(options);
+  }
+
+  erasedPlaces(erasureId: string): Promise<readonly RecordPlace[]> {
+    return this.#parts.erasure.places(erasureId);
+  }
+
+  landedFiles(dataset: string): Promise<readonly string[]> {
+    return this.#parts.erasure.landedFiles(dataset);
   }
 
   emptyErased(options: { readonly dataset: string; readonly erasureId: string }): Promise<number> {

@@ -18,6 +18,19 @@ export interface FoundRecord {
   readonly requestId: string;
 }
 
+/** A record's key as texts, and the day it is of when it is of one. */
+export interface RecordKey {
+  readonly values: Readonly<Record<string, string>>;
+  /** `YYYY-MM-DD`. */
+  readonly day: string | undefined;
+}
+
+/** Where one row is: what the ledger and a file know it by. */
+export interface RecordPlace {
+  readonly requestId: string;
+  readonly index: number;
+}
+
 export interface FindOptions {
   readonly dataset: string;
   readonly selector: RecordSelector;
@@ -33,6 +46,8 @@ export interface FoundRecords {
   readonly silver: number;
   readonly quarantine: number;
   readonly scanned: ReadonlySet<string>;
+  /** By which rejected rows of the record are known, here and elsewhere; undefined when it has none. */
+  readonly key: RecordKey | undefined;
 }
 
 export interface EraseOptions {

@@ -20,6 +20,8 @@ import {
   type FindOptions,
   type FoundRecord,
   type FoundRecords,
+  type RecordKey,
+  type RecordPlace,
 } from './erasable.ts';
 import { tombstones } from './erasure.ts';
 
@@ -43,9 +45,9 @@ export class RecordErasure {
     return custody.alone(async () => {
       const graves = await this.#graves();
       const files = (await this.#rowsFiles(options.dataset)).filter(({ hash: one }) => !options.scanned.has(one));
-      const records = await sealer.exclusive((sql) => this.#scan(sql, { ...options, files, graves }));
+      const { records, key } = await sealer.exclusive((sql) => this.#scan(sql, { ...options, files, graves }));
       const counts = await writer.exclusive((sql) => countsOf(sql, options.dataset, records));
-      return { records, ...counts, scanned: new Set([...options.scanned, ...files.map(({ hash: one }) => one)]) };
+      return { records, key, ...counts, scanned: new Set([...options.scanned, ...files.map(({ hash: one }) => one)]) };
     });
   }
 
@@ -87,6 +89,30 @@ export class RecordErasure {
     return rewritten;
   }
 
+  /** Everything that this erasure took, wherever it lay. */
+  async places(erasureId: string): Promise<readonly RecordPlace[]> {
+    const { writer } = this.#parts;
+    const graves = await this.#graves();
+    const rows = await writer.exclusive((sql) =>
+      sql.rows(
+        `SELECT DISTINCT l.request_id AS request, t."index" AS "index" FROM (${allGraves(graves)}) t JOIN custody.ledger l ON l.message_id = t.message_id
+         WHERE t.cause = ${literal(erasureId)}::UUID`,
+      ),
+    );
+    return rows.map((row) => ({ requestId: String(row.request), index: Number(row.index) }));
+  }
+
+  /** Ids of the files that ranges were stored of. */
+  async landedFiles(dataset: string): Promise<readonly string[]> {
+    const rows = await this.#parts.writer.exclusive((sql) =>
+      sql.rows(
+        "SELECT DISTINCT split_part(source, ':', 1) AS id FROM custody.audit WHERE step = 'landing.range' AND dataset = $1",
+        [dataset],
+      ),
+    );
+    return rows.map(({ id }) => String(id));
+  }
+
   async #graves(): Promise<readonly BronzeFile[]> {
     return (await this.#parts.bronze.files()).filter(({ kind }) => kind === 'tombstones');
   }
@@ -99,7 +125,7 @@ export class RecordErasure {
     return files.filter((file) => file.kind === 'rows' && file.dataset === dataset && known.has(file.hash));
   }
 
-  async #scan(sql: Sql, options: ScanOptions): Promise<readonly FoundRecord[]> {
+  async #scan(sql: Sql, options: ScanOptions): Promise<Pick<FoundRecords, 'records' | 'key'>> {
     const { selector, erasureId, graves } = options;
     const since = await commitOf(sql, graves, erasureId);
     await sql.run(
@@ -108,29 +134,40 @@ export class RecordErasure {
     const scan: Scan = { ...options, sql, upTo: since };
     switch (selector.kind) {
       case 'row':
-        return rowsWhere(scan, 'r.message_id = $1::UUID AND r."index" = $2', [selector.messageId, selector.index]);
+        return {
+          records: await rowsWhere(scan, 'r.message_id = $1::UUID AND r."index" = $2', [
+            selector.messageId,
+            selector.index,
+          ]),
+          key: undefined,
+        };
       case 'key': {
         const { where, values } = keyWhere(selector.values);
-        return rowsWhere(scan, where, values);
+        return { records: await rowsWhere(scan, where, values), key: { values: selector.values, day: undefined } };
       }
       case 'event': {
         const rows = await rowsWhere(scan, "r.kind = 'row' AND r.event_id = $1::UUID", [selector.eventId]);
-        return [...rows, ...(await this.#rejectsOf(scan, selector.eventId))];
+        const key = await this.#keyOf(scan, selector.eventId);
+        return { records: key === undefined ? rows : [...rows, ...(await this.#rejectsOf(scan, key))], key };
       }
     }
   }
 
   /** A rejected row has no id: it is of a record when it has the record's key, and its day as far as it tells. */
-  async #rejectsOf(scan: Scan, eventId: string): Promise<readonly FoundRecord[]> {
+  async #keyOf(scan: Scan, eventId: string): Promise<RecordKey | undefined> {
     const contract = this.#contract(scan.dataset);
-    if (contract.identity.kind !== 'key') return [];
+    if (contract.identity.kind !== 'key') return undefined;
     const body = await bodyOf(scan, eventId);
-    if (body === undefined) return [];
+    if (body === undefined) return undefined;
     const named = contract.identity.fields.map((name) => [name, String(body[name] ?? '')] as const);
-    const { where, values } = keyWhere(Object.fromEntries(named));
-    const day = String(body[contract.eventDate]).slice(0, 10);
-    const ofDay = `coalesce(substr(${valueText(contract.eventDate)}, 1, 10) = $${values.length + 1}, true)`;
-    return rowsWhere(scan, `r.kind = 'reject' AND ${where} AND ${ofDay}`, [...values, day]);
+    return { values: Object.fromEntries(named), day: String(body[contract.eventDate]).slice(0, 10) };
+  }
+
+  async #rejectsOf(scan: Scan, key: RecordKey): Promise<readonly FoundRecord[]> {
+    const { where, values } = keyWhere(key.values);
+    const event = valueText(this.#contract(scan.dataset).eventDate);
+    const ofDay = `coalesce(substr(${event}, 1, 10) = $${values.length + 1}, true)`;
+    return rowsWhere(scan, `r.kind = 'reject' AND ${where} AND ${ofDay}`, [...values, key.day ?? '']);
   }
 
   /** What was stored since bronze was looked through. */

@@ -6,7 +6,7 @@
  */
 import type { Envelope } from '../bus/envelope.ts';
 import type { RowValue } from '../datasets/contract.ts';
-import type { EraseOptions, FindOptions, FoundRecords } from './erasable.ts';
+import type { EraseOptions, FindOptions, FoundRecords, RecordPlace } from './erasable.ts';
 import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
 
@@ -229,6 +229,10 @@ export interface Warehouse {
   findRecords(options: FindOptions): Promise<FoundRecords>;
   /** Takes them out of all that is read, durably; the ledger keeps them as erased. Answers how many were accepted rows. */
   eraseRecords(options: EraseOptions): Promise<number>;
+  /** What this erasure took, wherever it lay. */
+  erasedPlaces(erasureId: string): Promise<readonly RecordPlace[]>;
+  /** Ids (SHA-256, hex) of the files that ranges of this dataset were stored of. */
+  landedFiles(dataset: string): Promise<readonly string[]>;
   /** Takes the content of what this erasure erased out of bronze; may be done again. Answers how many files changed. */
   emptyErased(options: { readonly dataset: string; readonly erasureId: string }): Promise<number>;
   /** Rejects when a trivial read fails within the timeout. */
