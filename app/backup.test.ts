@@ -276,6 +276,19 @@ describe('a backup', function () {
     assert.deepEqual([code, /is no backup/.test(stderr)], [1, true]);
   });
 
+  for (const command of ['backup', 'restore'] as const) {
+    it(`${command} takes no option for the name of a folder: 64`, async () => {
+      const { code, stderr } = await runScript(command, ['--all'], { DATA_DIR: dataDir });
+      assert.deepEqual([code, /^Unknown option '--all'/.test(stderr)], [64, true]);
+    });
+  }
+
+  it('is none of a folder that a restore left half-way, and says so', async () => {
+    await writeFile(join(dataDir, 'format.json'), '{"format":1,"madeBy":"0.1.0","unfinished":true}');
+    const { code, stderr } = await backup();
+    assert.deepEqual([code, /A restore into .* did not end/.test(stderr)], [1, true]);
+  });
+
   for (const [command, args] of [
     ['backup', []],
     ['restore', ['one', 'two']],

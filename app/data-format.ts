@@ -77,9 +77,7 @@ export async function prepareFormat(options: PrepareOptions): Promise<void> {
     case 'new':
       return migrate({ dataDir, from: 0, version });
     case 'unfinished':
-      throw new FormatError(
-        `A restore into ${dataDir} did not end, so rows are missing in it. Empty the folder and run npm run restore again.`,
-      );
+      throw restoreUnfinished(dataDir);
     case 'format': {
       refuseNewer(dataDir, found);
       if (found.format === DATA_FORMAT) return;
@@ -91,6 +89,12 @@ export async function prepareFormat(options: PrepareOptions): Promise<void> {
       return migrate({ dataDir, from: found.format, version });
     }
   }
+}
+
+export function restoreUnfinished(dataDir: string): FormatError {
+  return new FormatError(
+    `A restore into ${dataDir} did not end, so rows are missing in it. Empty the folder and run npm run restore again.`,
+  );
 }
 
 export function refuseNewer(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { openTables } from './bus/lmdb-tables.ts';
-import { type EquationTerms, isOverdue } from './equation.ts';
+import { type EquationTerms, equationText, isOverdue } from './equation.ts';
 import { orders, Pipeline } from './subscriber/pipeline.contract.ts';
 import { openInstance } from './warehouse/duckdb-session.ts';
 
@@ -43,6 +43,12 @@ describe('the loss equation', () => {
     const overdueAfter = (ms: number): boolean =>
       isOverdue({ acceptedAtMs: 5_000, nowMs: 5_000 + ms, overdueMs: 60_000 });
     assert.deepEqual([0, 60_000, 60_001].map(overdueAfter), [false, false, true]);
+  });
+
+  it('is written with the terms that are not 0', async () => {
+    assert.equal(equationText(await total()), 'accepted 0, difference 0');
+    await fill();
+    assert.equal(equationText(await total()), 'accepted 5 = stored 3 + in flight 2, difference 0');
   });
 
   it('counts as overdue what is in flight past the deadline, and nothing that is settled', async () => {

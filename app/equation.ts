@@ -70,6 +70,19 @@ export async function takeEquation({ bus, warehouse, datasets, overdueMs }: Equa
   return { takenAtMs: snapshot.takenAtMs, datasets: terms, total: sum(Object.values(terms)), deadLetterMessages };
 }
 
+/** `accepted 5 = stored 4 + in flight 1, difference 0`; terms that are 0 are left out. */
+export function equationText(terms: EquationTerms): string {
+  const parts = TERMS.filter((term) => term !== 'accepted' && terms[term] !== 0).map(
+    (term) => `${TERM_TEXTS[term]} ${terms[term]}`,
+  );
+  return `accepted ${terms.accepted}${parts.length === 0 ? '' : ` = ${parts.join(' + ')}`}, difference ${terms.difference}`;
+}
+
+const TERM_TEXTS: Readonly<Record<EquationTerm, string>> = {
+  ...EQUATION_TERMS,
+  deadLettered: 'dead-lettered',
+  inFlight: 'in flight',
+};
 const TERMS = Object.keys(EQUATION_TERMS) as EquationTerm[];
 const NOTHING: WarehouseAccounting = { lateRows: 0, stored: 0, duplicate: 0, quarantined: 0, expired: 0, erased: 0 };
 

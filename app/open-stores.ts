@@ -26,12 +26,19 @@ export interface OpenedStores {
 /** The part of the telemetry that opening needs. */
 export type StoreTelemetry = Pick<Telemetry, 'failed' | 'log' | 'warehouseBroken'>;
 
-/** For a command, which has no log: what a person should know, one line each. */
-export function quietTelemetry(say: (line: string) => void): StoreTelemetry {
+/** For a command, which has no log: `say` what a person must know, `tell` how far it is; one line each. */
+export function quietTelemetry({
+  say,
+  tell,
+}: {
+  readonly say: (line: string) => void;
+  readonly tell: (line: string) => void;
+}): StoreTelemetry {
   return {
     log: (event, fields) => {
-      if (event === 'warehouseRebuilding' && 'records' in fields)
-        say(`${String(fields.records)} rows are stored again`);
+      if (event !== 'warehouseRebuilding') return;
+      const { filesDone, files, records }: Partial<Record<string, unknown>> = fields;
+      tell(`warehouse: made from ${filesDone} of ${files} bronze files, ${records} rows so far`);
     },
     failed: ({ reason }) => say(reason),
     warehouseBroken: () => say('The warehouse file is broken; the next start sets it aside and makes it again.'),

@@ -1,12 +1,11 @@
 /** Asks the service that owns a data folder to do a task, and waits for the outcome as long as the service lives. */
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { askTask, readTask, withdrawTask } from '../operator-tasks.ts';
-import { openLmdbState } from '../state/lmdb-state.ts';
 import { lockHolder } from '../state/lock.ts';
 import type { State } from '../state/state.ts';
+import { openState } from './data-folder.ts';
 
 export type Asked =
   /** Nobody owns the folder: the command may take it and do the work itself. */
@@ -28,12 +27,7 @@ const OWNER_LOOK_EVERY = 20;
 export async function askService(options: AskOptions): Promise<Asked> {
   const { config, dataDir } = options;
   if (!existsSync(dataDir) || (await lockHolder(dataDir)) === undefined) return { kind: 'no service' };
-  const state = await openLmdbState({
-    dir: resolve(dataDir, 'state'),
-    now: Date.now,
-    idempotencyHours: config.IDEMPOTENCY_HOURS,
-    processId: process.pid,
-  });
+  const state = await openState(config);
   try {
     return await ask(state, options);
   } finally {

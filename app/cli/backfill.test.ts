@@ -59,6 +59,7 @@ describe('npm run backfill', function () {
     [['--dataset', 'nothing', ...ALL], /^--dataset nothing: there are /],
     [['--dataset', 'flights', '--from', 'May', '--to', '2024-01-01'], /^May is not a day/],
     [['--dataset', 'flights', '--from', '2024-13-01', '--to', '2025-01-01'], /^2024-13-01 is not a day/],
+    [['--dataset', 'flights', '--from', '2024-01-01', '--to', '2024-02-30'], /^2024-02-30 is not a day/],
     [['--dataset', 'flights', '--from', '2024-01-01', '--to', '2024-01-01'], /^--from 2024-01-01 is not before/],
     [['--all'], /Unknown option '--all'/],
   ];

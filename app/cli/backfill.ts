@@ -1,16 +1,17 @@
 /** `npm run backfill`: makes the stored rows of some event days again out of bronze. */
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Config, readConfig } from '../config.ts';
 import type { BackfillArgs } from '../custody-tasks.ts';
-import { DATA_FORMAT, readFormat } from '../data-format.ts';
+import { DATA_FORMAT, readFormat, restoreUnfinished } from '../data-format.ts';
 import { loadDatasets, type Registry } from '../datasets/registry.ts';
+import { counted } from '../doctor.ts';
 import { openStores, quietTelemetry } from '../open-stores.ts';
 import { lockDataDir } from '../state/lock.ts';
 import type { Backfilled } from '../warehouse/duckdb-backfill.ts';
 import { askService } from './ask-service.ts';
 import { runCommand, UsageError } from './command.ts';
+import { presentDataDir } from './data-folder.ts';
+import { progressLines } from './progress-lines.ts';
 
 const HELP = `npm run backfill -- --dataset NAME --from DAY --to DAY
 
@@ -29,15 +30,16 @@ async function backfill(args: readonly string[]): Promise<number> {
   const registry = await loadDatasets();
   const asked = judged(values, registry);
   const config = readConfig();
-  const dataDir = resolve(config.DATA_DIR);
-  if (!existsSync(dataDir)) throw new Error(`There is no data folder at ${dataDir} (DATA_DIR).`);
+  const dataDir = presentDataDir(config);
   const answer = await askService({ config, dataDir, task: 'backfill', args: asked, onProgress: show });
   const done =
     answer.kind === 'done' ? (answer.outcome as Backfilled) : await alone({ config, dataDir, registry, asked });
-  process.stdout.write(`${asked.dataset}: ${done.rows} rows of ${done.days} days made again out of bronze\n`);
+  process.stdout.write(
+    `${asked.dataset}: ${counted(done.rows, 'row', 'rows')} of ${counted(done.days, 'day', 'days')} made again out of bronze\n`,
+  );
   if (done.left === 0) return 0;
   process.stderr.write(
-    `${done.left} rows are in no bronze file yet and stayed as they were. Start the service, which seals them, and run this again.\n`,
+    `${counted(done.left, 'row is', 'rows are')} in no bronze file yet and stayed as before. Start the service, which seals them, and run this again.\n`,
   );
   return EXIT_LEFT;
 }
@@ -52,10 +54,16 @@ function judged({ dataset, from, to }: Given, { contracts }: Registry): Backfill
     throw new UsageError(`--dataset ${dataset}: there are ${[...contracts.keys()].join(', ')}`);
   }
   for (const day of [from, to]) {
-    if (!DAY.test(day) || Number.isNaN(Date.parse(day))) throw new UsageError(`${day} is not a day; write 2024-05-04`);
+    if (!isDay(day)) throw new UsageError(`${day} is not a day; write 2024-05-04`);
   }
   if (from >= to) throw new UsageError(`--from ${from} is not before --to ${to}, which is not included`);
   return { dataset, from, to };
+}
+
+/** The 30th of February parses, as the 1st of March. */
+function isDay(text: string): boolean {
+  const atMs = DAY.test(text) ? Date.parse(text) : Number.NaN;
+  return !Number.isNaN(atMs) && new Date(atMs).toISOString().startsWith(text);
 }
 
 interface AloneOptions {
@@ -69,13 +77,14 @@ async function alone({ config, dataDir, registry, asked }: AloneOptions): Promis
   const lock = await lockDataDir(dataDir);
   try {
     const found = await readFormat(dataDir);
+    if (found.kind === 'unfinished') throw restoreUnfinished(dataDir);
     if (found.kind !== 'format' || found.format !== DATA_FORMAT) {
       throw new Error(
         `${dataDir} (DATA_DIR) is not in data format ${DATA_FORMAT}. Start the service on it once, then run this again.`,
       );
     }
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
-    const telemetry = quietTelemetry(say);
+    const telemetry = quietTelemetry({ say, tell });
     const onBroken = (): void => say('The warehouse cannot be trusted any more: run npm run warehouse:rebuild.');
     const opening = { config, registry, dataDir, telemetry, now: Date.now, onBroken, faultPoint: () => undefined };
     const { bus, state, warehouse } = await openStores(opening);
@@ -91,14 +100,12 @@ async function alone({ config, dataDir, registry, asked }: AloneOptions): Promis
   }
 }
 
-let lastShownAtMs = 0;
-const SHOW_EVERY_MS = 1_000;
+const tell = progressLines();
 
 function show(progress: unknown): void {
-  if (progress === null || Date.now() - lastShownAtMs < SHOW_EVERY_MS) return;
-  lastShownAtMs = Date.now();
+  if (progress === null) return;
   const { days, daysOfAll, rows } = progress as Backfilled;
-  process.stderr.write(`${days} of ${daysOfAll} days, ${rows} rows\n`);
+  tell(`${days} of ${daysOfAll} days, ${rows} rows so far`);
 }
 
 await runCommand({ help: HELP, run: backfill });

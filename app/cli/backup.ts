@@ -1,14 +1,16 @@
 /** `npm run backup -- DIR`: a copy of the data folder, made while the service runs or while it does not. */
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { type BackupProgress, MANIFEST_FILE, writeBackup } from '../backup.ts';
 import { readConfig } from '../config.ts';
 import type { BackupOutcome } from '../custody-tasks.ts';
-import { readFormat, refuseNewer } from '../data-format.ts';
+import { readFormat, refuseNewer, restoreUnfinished } from '../data-format.ts';
 import { lockDataDir } from '../state/lock.ts';
 import { VERSION } from '../version.ts';
 import { askService } from './ask-service.ts';
 import { runCommand, UsageError } from './command.ts';
+import { presentDataDir } from './data-folder.ts';
+import { progressLines } from './progress-lines.ts';
 
 const HELP = `npm run backup -- DIR
 
@@ -22,12 +24,12 @@ Exit codes: 0 done, 1 failed, 64 wrong usage.`;
 const MIB = 1024 * 1024;
 
 async function backup(args: readonly string[]): Promise<number> {
-  const [dir] = args;
-  if (dir === undefined || args.length !== 1) throw new UsageError('say: npm run backup -- DIR');
+  const { positionals } = parseArgs({ args: [...args], allowPositionals: true });
+  const [dir] = positionals;
+  if (dir === undefined || positionals.length !== 1) throw new UsageError('say: npm run backup -- DIR');
   const config = readConfig();
-  const dataDir = resolve(config.DATA_DIR);
+  const dataDir = presentDataDir(config);
   const target = resolve(dir);
-  if (!existsSync(dataDir)) throw new Error(`There is no data folder at ${dataDir} (DATA_DIR).`);
   const asked = await askService({ config, dataDir, task: 'backup', args: { target }, onProgress: show });
   const outcome = asked.kind === 'done' ? (asked.outcome as BackupOutcome) : await alone(dataDir, target);
   if (outcome.unsealed !== undefined) {
@@ -44,6 +46,7 @@ async function alone(dataDir: string, target: string): Promise<BackupOutcome> {
   const lock = await lockDataDir(dataDir);
   try {
     const found = await readFormat(dataDir);
+    if (found.kind === 'unfinished') throw restoreUnfinished(dataDir);
     if (found.kind !== 'format') throw new Error(`There is nothing to back up in ${dataDir} (DATA_DIR).`);
     refuseNewer(dataDir, found);
     const { files, startedAt } = await writeBackup({
@@ -60,14 +63,12 @@ async function alone(dataDir: string, target: string): Promise<BackupOutcome> {
   }
 }
 
-let lastShownAtMs = 0;
-const SHOW_EVERY_MS = 1_000;
+const tell = progressLines();
 
 function show(progress: unknown): void {
-  if (Date.now() - lastShownAtMs < SHOW_EVERY_MS) return;
-  lastShownAtMs = Date.now();
+  if (progress === null) return;
   const { files, bytes } = progress as BackupProgress;
-  process.stderr.write(`${files} files, ${mib(bytes)} MiB\n`);
+  tell(`copied ${files} files, ${mib(bytes)} MiB so far`);
 }
 
 function mib(bytes: number): string {

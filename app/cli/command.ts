@@ -1,5 +1,7 @@
 /** What every command does alike: `--help`, wrong usage is 64, a failure is one line and 1. */
 
+import { systemErrorText } from './system-error.ts';
+
 export class UsageError extends Error {}
 
 const EXIT_FAILED = 1;
@@ -23,7 +25,8 @@ export async function runCommand({ help, run }: Command): Promise<void> {
     const usage =
       error instanceof UsageError ||
       (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage ? `\n${help}\n` : ''}`);
+    const text = systemErrorText(error) ?? (error instanceof Error ? error.message : String(error));
+    process.stderr.write(`${text}\n${usage ? `\n${help}\n` : ''}`);
     process.exitCode = usage ? EXIT_USAGE : EXIT_FAILED;
   }
 }

@@ -1,8 +1,6 @@
 /** `npm run doctor`: looks at the data folder and says in words what is wrong and what to do. */
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { type Config, readConfig } from '../config.ts';
-import { DATA_FORMAT, refuseNewer } from '../data-format.ts';
+import { DATA_FORMAT, refuseNewer, restoreUnfinished } from '../data-format.ts';
 import { loadDatasets } from '../datasets/registry.ts';
 import {
   bytesText,
@@ -15,11 +13,13 @@ import {
   type FolderSight,
   type StoresSight,
 } from '../doctor.ts';
-import { takeEquation } from '../equation.ts';
+import { equationText, takeEquation } from '../equation.ts';
 import { openStores, quietTelemetry } from '../open-stores.ts';
 import { lockDataDir, lockHolder } from '../state/lock.ts';
 import { askService } from './ask-service.ts';
 import { runCommand, UsageError } from './command.ts';
+import { presentDataDir } from './data-folder.ts';
+import { progressLines } from './progress-lines.ts';
 
 const HELP = `npm run doctor [-- --json]
 
@@ -30,13 +30,14 @@ const HELP = `npm run doctor [-- --json]
 Exit codes: 0 nothing found, 1 it could not look, 2 with findings, 64 wrong usage.`;
 
 const EXIT_FINDINGS = 2;
+/** Beyond two years a day's growth foretells nothing. */
+const DAYS_TOLD_MAX = 730;
 
 async function doctor(args: readonly string[]): Promise<number> {
   const json = args[0] === '--json';
   if (args.length > (json ? 1 : 0)) throw new UsageError(`${args.join(' ')}: this command takes only --json.`);
   const config = readConfig();
-  const dataDir = resolve(config.DATA_DIR);
-  if (!existsSync(dataDir)) throw new Error(`There is no data folder at ${dataDir} (DATA_DIR).`);
+  const dataDir = presentDataDir(config);
   const folder = await examineFolder({ dataDir, owner: await lockHolder(dataDir), nowMs: Date.now() });
   const asked = await askService({ config, dataDir, task: 'doctor', args: {} });
   const opened =
@@ -57,7 +58,7 @@ async function alone(config: Config, { dataDir, format }: FolderSight): Promise<
     case 'new':
       return { stores: undefined, findings: [] };
     case 'unfinished':
-      return cannotOpen(new Error('A restore into it did not end: empty it and run npm run restore again.'));
+      return cannotOpen(restoreUnfinished(dataDir));
     case 'format':
       if (format.format < DATA_FORMAT) {
         const says = `The folder has format ${format.format}, this version writes ${DATA_FORMAT}.`;
@@ -84,7 +85,7 @@ async function openAndLook(config: Config, dataDir: string): Promise<StoresSight
     config,
     registry,
     dataDir,
-    telemetry: quietTelemetry((line) => process.stderr.write(`${line}\n`)),
+    telemetry: quietTelemetry({ say: (line) => void process.stderr.write(`${line}\n`), tell: progressLines() }),
     now: Date.now,
     onBroken: (error) => {
       broken.error = error;
@@ -130,13 +131,12 @@ function textOf(sight: {
 }
 
 function storesText({ counts, equation, backlog, walBytes }: StoresSight): readonly string[] {
-  const { accepted, inFlight, difference } = equation.total;
   const waiting = backlog.reduce((sum, { messages }) => sum + messages, 0);
   return [
     ...Object.entries(counts).map(
       ([dataset, one]) => `${dataset}: stored ${one.stored}, quarantined ${one.quarantined}, rejected ${one.rejected}`,
     ),
-    `equation: accepted ${accepted}, in flight ${inFlight}, difference ${difference}; ${counted(waiting, 'message waits', 'messages wait')}; write-ahead log ${bytesText(walBytes)}`,
+    `equation: ${equationText(equation.total)}; ${counted(waiting, 'message waits', 'messages wait')}; write-ahead log ${bytesText(walBytes)}`,
   ];
 }
 
@@ -152,9 +152,9 @@ function formatText({ format }: FolderSight): string {
 }
 
 function daysText(days: number): string {
-  return Number.isFinite(days)
-    ? `${counted(Math.floor(days), 'day', 'days')} at the last day's rate`
-    : 'nothing was added in the last day';
+  if (!Number.isFinite(days)) return 'nothing was added in the last day';
+  if (days > DAYS_TOLD_MAX) return 'years at the last day’s rate';
+  return `${counted(Math.floor(days), 'day', 'days')} at the last day’s rate`;
 }
 
 await runCommand({ help: HELP, run: doctor });

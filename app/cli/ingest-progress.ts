@@ -12,7 +12,8 @@ const BAR_CHARACTERS = 24;
 
 export function openProgress(output: WriteStream, now: () => number = Date.now): Progress {
   let shown = '';
-  let shownAtMs = Number.NEGATIVE_INFINITY;
+  // What is done within seconds needs no line.
+  let shownAtMs = now();
   return {
     show: (files) => {
       const line = progressLine(files, now());
@@ -38,7 +39,8 @@ export function progressLine(files: readonly LandingFile[], nowMs: number): stri
   const current = files.find(({ state }) => !LANDING_ENDS.includes(state));
   const rejected = files.reduce((sum, { counts }) => sum + counts.rejected, 0);
   const which = files.length > 1 ? `${over} of ${files.length} files, ` : '';
-  if (current === undefined) return files.length === 0 ? 'waiting' : `${which}${rejected} rejected`;
+  if (current === undefined)
+    return files.length === 0 ? 'waiting for the folder to be looked at' : `${which}${rejected} rejected`;
   if (current.state === 'retrying') return `${which}${current.path}: ${current.error?.message ?? 'tried again soon'}`;
   const { records, counts, takenAtMs } = current;
   if (current.state !== 'storing' || records === undefined) return `${which}${current.path}: ${current.state}`;

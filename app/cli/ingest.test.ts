@@ -33,6 +33,7 @@ describe('npm run ingest', function () {
     const service = await openService(readConfig({ ...settings, DATA_DIR: dataDir }));
     try {
       const good = await ingest(await file('good.csv', HEADER, TRIP, TRIP), '--dataset', 'trips');
+      assert.equal(good.stderr, '');
       assert.match(good.stdout, /^trips\/good\.csv: stored 2, duplicate 0, quarantined 0, rejected 0 of 2 rows/);
       assert.equal(good.code, 0);
       const mixed = await ingest(await file('mixed.csv', HEADER, TRIP, 'x'), '--dataset', 'trips');
@@ -74,7 +75,8 @@ describe('npm run ingest', function () {
       assert.equal(code, 64, args.join(' '));
       assert.match(stderr, /npm run ingest -- FILE/);
     }
-    assert.equal((await ingest(join(folder, 'none.csv'), '--dataset', 'trips')).code, 1);
+    const none = await ingest(join(folder, 'none.csv'), '--dataset', 'trips');
+    assert.deepEqual([none.code, none.stderr], [1, `There is no ${join(folder, 'none.csv')}.\n`]);
   });
 });
 

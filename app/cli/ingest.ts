@@ -9,10 +9,10 @@ import { type DroppedFile, dropFile } from '../landing/drop-file.ts';
 import { readName } from '../landing/landing-name.ts';
 import { openService } from '../main.ts';
 import { LANDING_ENDS, type LandingFile } from '../state/landing-file.ts';
-import { openLmdbState } from '../state/lmdb-state.ts';
 import { lockHolder } from '../state/lock.ts';
 import type { State } from '../state/state.ts';
 import { runCommand, UsageError } from './command.ts';
+import { openState } from './data-folder.ts';
 import { openProgress, type Progress, summaryOf } from './ingest-progress.ts';
 
 const HELP = `npm run ingest -- FILE… --dataset D [--format csv|ndjson]
@@ -69,7 +69,7 @@ async function readArguments(args: readonly string[], datasets: readonly string[
   const { dataset, format = 'csv' } = values;
   if (positionals.length === 0) throw new UsageError('say which files');
   if (dataset === undefined || !datasets.includes(dataset)) {
-    throw new UsageError(`--dataset must be one of ${datasets.join(', ')}`);
+    throw new UsageError(`--dataset ${dataset ?? 'is missing'}: there are ${datasets.join(', ')}`);
   }
   if (format !== 'csv' && format !== 'ndjson') throw new UsageError('--format must be csv or ndjson');
   if (positionals.filter((one) => one === '-').length > 1) throw new UsageError('- can be given once');
@@ -102,12 +102,7 @@ async function follow({ config, dataDir, dropped, progress }: Followed): Promise
       await service.stop({ reason: 'the files are taken' });
     }
   }
-  const state = await openLmdbState({
-    dir: resolve(dataDir, 'state'),
-    now: Date.now,
-    idempotencyHours: config.IDEMPOTENCY_HOURS,
-    processId: process.pid,
-  });
+  const state = await openState(config);
   try {
     const ownerLives = async (): Promise<boolean> => (await lockHolder(dataDir)) !== undefined;
     return await untilEnded(state, { dropped, progress, ownerLives });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -86,6 +87,15 @@ describe('npm run keys', () => {
     assert.equal(stderr, 'There is no key 0123456789abcdef; npm run keys -- list shows them.\n');
   });
 
+  it('looks at a folder that is not there without making it', async () => {
+    const none = join(dataDir, 'none');
+    for (const args of [['list'], ['revoke', '0123456789abcdef']]) {
+      const { code, stderr } = await runScript('keys', args, { DATA_DIR: none });
+      assert.deepEqual([code, stderr], [1, `There is no data folder at ${none} (DATA_DIR).\n`]);
+    }
+    assert.ok(!existsSync(none));
+  }).timeout(10_000);
+
   const WRONG: readonly (readonly [readonly string[], RegExp])[] = [
     [[], /^a command is missing\n/],
     [['grant'], /^there is no command grant\n/],
@@ -96,7 +106,9 @@ describe('npm run keys', () => {
       /^--dataset tides: there are articles, book_sales, flights, trips\n/,
     ],
     [['add', '--all'], /--all/],
-    [['revoke'], /^there is no command revoke\n/],
+    [['revoke'], /^say which: npm run keys -- revoke ID\n/],
+    [['list', 'all'], /^all: list takes nothing\n/],
+    [['revoke', 'one', 'two'], /^two: that is too much\n/],
   ];
   for (const [args, message] of WRONG) {
     it(`takes "${args.join(' ')}" as wrong usage: 64, the reason and the help, and no key is made`, async function () {

@@ -1,14 +1,14 @@
 /** `npm run keys`: makes, lists and revokes API keys; works while the service runs. */
 import { hash, randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readConfig } from '../config.ts';
 import { loadDatasets } from '../datasets/registry.ts';
-import { openLmdbState } from '../state/lmdb-state.ts';
 import type { ApiKey, Scope, State } from '../state/state.ts';
+import { userName } from './system-error.ts';
 import { runCommand, UsageError } from './command.ts';
+import { openState, presentDataDir } from './data-folder.ts';
 
 const SCOPES: readonly Scope[] = ['read', 'write', 'quarantine', 'load', 'admin'];
 
@@ -33,27 +33,36 @@ async function keys(args: readonly string[]): Promise<number> {
       label: { type: 'string' },
     },
   });
-  const [command, id] = positionals;
+  const [command, id, more] = positionals;
   const config = readConfig();
-  const dir = resolve(config.DATA_DIR, 'state');
   const run = async (act: (state: State) => Promise<number>): Promise<number> => {
-    await mkdir(dir, { recursive: true });
-    const state = await openLmdbState({
-      dir,
-      now: Date.now,
-      idempotencyHours: config.IDEMPOTENCY_HOURS,
-      processId: process.pid,
-    });
+    const state = await openState(config);
     try {
       return await act(state);
     } finally {
       await state.close();
     }
   };
-  if (command === 'add') return run(await addKey(values));
-  if (command === 'list') return run(listKeys);
-  if (command === 'revoke' && id !== undefined) return run((state) => revokeKey(state, id));
-  throw new UsageError(command === undefined ? 'a command is missing' : `there is no command ${positionals.join(' ')}`);
+  if (more !== undefined) throw new UsageError(`${more}: that is too much`);
+  switch (command) {
+    case 'add': {
+      if (id !== undefined) throw new UsageError(`${id}: add takes options only`);
+      const add = await addKey(values);
+      // A key may be made before the first start.
+      await mkdir(resolve(config.DATA_DIR, 'state'), { recursive: true });
+      return run(add);
+    }
+    case 'list':
+      if (id !== undefined) throw new UsageError(`${id}: list takes nothing`);
+      presentDataDir(config);
+      return run(listKeys);
+    case 'revoke':
+      if (id === undefined) throw new UsageError('say which: npm run keys -- revoke ID');
+      presentDataDir(config);
+      return run((state) => revokeKey(state, id));
+    default:
+      throw new UsageError(command === undefined ? 'a command is missing' : `there is no command ${command}`);
+  }
 }
 
 interface AddOptions {
@@ -82,7 +91,7 @@ async function addKey({ scope = [], dataset, label = '' }: AddOptions): Promise<
       ...(dataset === undefined ? {} : { datasets: dataset }),
       label,
       createdAtMs: Date.now(),
-      createdBy: operator(),
+      createdBy: userName(),
     };
     await state.addApiKey(key);
     process.stdout.write(`vg_${id}_${secret}\n`);
@@ -92,7 +101,9 @@ async function addKey({ scope = [], dataset, label = '' }: AddOptions): Promise<
 }
 
 async function listKeys(state: State): Promise<number> {
-  for (const key of await state.apiKeys()) {
+  const all = await state.apiKeys();
+  if (all.length === 0) process.stderr.write('No key was ever made: no route asks for one.\n');
+  for (const key of all) {
     const ended = key.revokedAtMs === undefined ? 'active' : `revoked ${new Date(key.revokedAtMs).toISOString()}`;
     const datasets = key.datasets?.join(',') ?? 'all datasets';
     process.stdout.write(
@@ -103,21 +114,12 @@ async function listKeys(state: State): Promise<number> {
 }
 
 async function revokeKey(state: State, id: string): Promise<number> {
-  if (await state.revokeApiKey(id, { atMs: Date.now(), by: operator() })) {
+  if (await state.revokeApiKey(id, { atMs: Date.now(), by: userName() })) {
     process.stdout.write(`${id} is revoked.\n`);
     return 0;
   }
   process.stderr.write(`There is no key ${id}; npm run keys -- list shows them.\n`);
   return 1;
-}
-
-/** Who the audit log names. In a container a user id may have no name. */
-function operator(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `uid ${process.getuid?.() ?? 'unknown'}`;
-  }
 }
 
 await runCommand({ help: HELP, run: keys });

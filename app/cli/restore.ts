@@ -1,14 +1,16 @@
 /** `npm run restore -- DIR`: makes a new data folder out of a backup and proves that it is whole. */
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { readConfig } from '../config.ts';
 import { loadDatasets } from '../datasets/registry.ts';
-import type { EquationTerms } from '../equation.ts';
+import { equationText } from '../equation.ts';
 import { quietTelemetry } from '../open-stores.ts';
-import { type Restored, type RestoreProgress, restoreBackup } from '../restore.ts';
+import { type Restored, restoreBackup } from '../restore.ts';
 import { lockDataDir } from '../state/lock.ts';
 import { VERSION } from '../version.ts';
 import { runCommand, UsageError } from './command.ts';
+import { progressLines } from './progress-lines.ts';
 
 const HELP = `npm run restore -- DIR
 
@@ -19,11 +21,12 @@ const HELP = `npm run restore -- DIR
 Exit codes: 0 done and the equation is 0, 1 failed, 2 done and the equation is not 0, 64 wrong usage.`;
 
 const EXIT_DIFFERENT = 2;
-const SHOW_EVERY_MS = 1_000;
+const tell = progressLines();
 
 async function restore(args: readonly string[]): Promise<number> {
-  const [dir] = args;
-  if (dir === undefined || args.length !== 1) throw new UsageError('say: npm run restore -- DIR');
+  const { positionals } = parseArgs({ args: [...args], allowPositionals: true });
+  const [dir] = positionals;
+  if (dir === undefined || positionals.length !== 1) throw new UsageError('say: npm run restore -- DIR');
   const config = readConfig();
   const registry = await loadDatasets();
   const dataDir = resolve(config.DATA_DIR);
@@ -36,9 +39,9 @@ async function restore(args: readonly string[]): Promise<number> {
       config,
       registry,
       version: VERSION,
-      telemetry: quietTelemetry((line) => process.stderr.write(`${line}\n`)),
+      telemetry: quietTelemetry({ say: (line) => void process.stderr.write(`${line}\n`), tell }),
       now: Date.now,
-      tell: show,
+      tell: ({ files, filesOfAll }) => tell(`copied and compared ${files} of ${filesOfAll} files`),
     });
     process.stdout.write(textOf(restored, dataDir));
     return restored.equation.total.difference === 0 ? 0 : EXIT_DIFFERENT;
@@ -48,27 +51,14 @@ async function restore(args: readonly string[]): Promise<number> {
 }
 
 function textOf({ manifest, equation }: Restored, dataDir: string): string {
-  const lines = Object.entries(equation.datasets).map(([dataset, terms]) => `${dataset}: ${termsText(terms)}`);
+  const lines = Object.entries(equation.datasets).map(([dataset, terms]) => `${dataset}: ${equationText(terms)}`);
   const whole = equation.total.difference === 0 ? 'nothing is lost or doubled' : 'ROWS ARE LOST OR DOUBLED';
   return [
     `${dataDir} holds what was acknowledged before ${manifest.startedAt} (${manifest.files.length} files)`,
     ...lines,
-    `total: ${termsText(equation.total)}: ${whole}`,
+    `total: ${equationText(equation.total)}: ${whole}`,
     '',
   ].join('\n');
-}
-
-function termsText(terms: EquationTerms): string {
-  const { accepted, stored, duplicate, quarantined, deadLettered, expired, erased, inFlight, difference } = terms;
-  return `accepted ${accepted} = stored ${stored} + duplicate ${duplicate} + quarantined ${quarantined} + dead-lettered ${deadLettered} + expired ${expired} + erased ${erased} + in flight ${inFlight}, difference ${difference}`;
-}
-
-let lastShownAtMs = 0;
-
-function show({ files, filesOfAll }: RestoreProgress): void {
-  if (Date.now() - lastShownAtMs < SHOW_EVERY_MS) return;
-  lastShownAtMs = Date.now();
-  process.stderr.write(`${files} of ${filesOfAll} files\n`);
 }
 
 await runCommand({ help: HELP, run: restore });

@@ -5,9 +5,9 @@ import { type Config, readConfig } from '../config.ts';
 import type { SamplesOutcome } from '../custody-tasks.ts';
 import { openService } from '../main.ts';
 import { requestRemoval } from '../samples.ts';
-import { openLmdbState } from '../state/lmdb-state.ts';
 import { askService } from './ask-service.ts';
 import { runCommand, UsageError } from './command.ts';
+import { openState } from './data-folder.ts';
 
 const HELP = `npm run samples -- remove
 
@@ -27,7 +27,7 @@ async function samples(args: readonly string[]): Promise<number> {
 
 /** This command is the service for as long as it takes: what is on the bus has to be stored before it can go. */
 async function alone(config: Config, dataDir: string): Promise<SamplesOutcome> {
-  if (!existsSync(dataDir) || !(await wished(config, dataDir))) return { removed: false };
+  if (!existsSync(dataDir) || !(await wished(config))) return { removed: false };
   const own = { HOST: '127.0.0.1', PORT: 0, METRICS_PORT: 0, SCRAPE_WAIT_MS: 0, LOG_LEVEL: 'silent' } as const;
   const service = await openService({ ...config, ...own });
   try {
@@ -40,13 +40,8 @@ async function alone(config: Config, dataDir: string): Promise<SamplesOutcome> {
 }
 
 /** False when there are no samples: then no service need be opened. */
-async function wished(config: Config, dataDir: string): Promise<boolean> {
-  const state = await openLmdbState({
-    dir: resolve(dataDir, 'state'),
-    now: Date.now,
-    idempotencyHours: config.IDEMPOTENCY_HOURS,
-    processId: process.pid,
-  });
+async function wished(config: Config): Promise<boolean> {
+  const state = await openState(config);
   try {
     return await requestRemoval(state);
   } finally {

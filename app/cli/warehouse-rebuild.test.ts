@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,7 +57,7 @@ describe('npm run warehouse:rebuild', () => {
     await fill();
     const { code, text } = await run();
     assert.match(text, /flights: equal: stored 2, duplicate 0, quarantined 1, .*sum\(delay\) 3, sum\(distance\) 960/);
-    assert.match(text, /1 messages are in no bronze file yet/);
+    assert.match(text, /1 message is in no bronze file yet/);
     assert.equal(code, 0);
     assert.equal((await readdir(dir)).filter((name) => name.includes('.replaced-')).length, 1);
   }).timeout(20_000);
@@ -74,7 +74,10 @@ describe('npm run warehouse:rebuild', () => {
     assert.equal(code, 2);
   }).timeout(20_000);
 
-  it('works on a folder without a database, and says that nothing was compared', async () => {
+  it('works on a folder without a database and says that nothing was compared, but not on an empty one', async () => {
+    assert.match((await run()).text, /There is nothing to rebuild in/);
+    assert.deepEqual(await readdir(dir), []);
+    await mkdir(join(dir, 'bronze'));
     const { code, text } = await run();
     assert.match(text, /could not be compared: there was none/);
     assert.equal(code, 0);

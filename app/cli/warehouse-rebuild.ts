@@ -1,13 +1,13 @@
 /** `npm run warehouse:rebuild`: makes the embedded warehouse again from bronze and proves that it is the same. */
-import { mkdir } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { type Config, readConfig } from '../config.ts';
-import { readFormat, refuseNewer } from '../data-format.ts';
+import { readFormat, refuseNewer, restoreUnfinished } from '../data-format.ts';
 import { loadDatasets } from '../datasets/registry.ts';
+import { counted } from '../doctor.ts';
 import { lockDataDir } from '../state/lock.ts';
 import { type RebuildReport, rebuildWarehouse } from '../warehouse/duckdb-rebuild.ts';
 import type { RecoveryProgress } from '../warehouse/recovery.ts';
 import { runCommand, UsageError } from './command.ts';
+import { presentDataDir } from './data-folder.ts';
 
 const HELP = `npm run warehouse:rebuild
 
@@ -22,13 +22,13 @@ async function rebuild(args: readonly string[]): Promise<number> {
   if (args.length > 0) throw new UsageError(`${args.join(' ')}: this command takes no arguments.`);
   const config = readConfig();
   const { contracts } = await loadDatasets();
-  const dir = resolve(config.DATA_DIR);
-  await mkdir(dir, { recursive: true });
+  const dir = presentDataDir(config);
   const lock = await lockDataDir(dir);
   try {
     const format = await readFormat(dir);
-    if (format.kind === 'unfinished') throw new Error(`A restore into ${dir} did not end. Empty it and run it again.`);
-    if (format.kind === 'format') refuseNewer(dir, format);
+    if (format.kind === 'unfinished') throw restoreUnfinished(dir);
+    if (format.kind === 'new') throw new Error(`There is nothing to rebuild in ${dir} (DATA_DIR).`);
+    refuseNewer(dir, format);
     const report = await rebuildWarehouse({ ...optionsOf(config), dir, contracts });
     process.stdout.write(textOf(report));
     return report.different.length === 0 ? 0 : EXIT_DIFFERENT;
@@ -58,7 +58,7 @@ function tell(progress: RecoveryProgress): void {
       process.stdout.write(`The new file broke and is at ${progress.path}: ${progress.reason}.\n`);
       return;
     case 'replaying':
-      process.stdout.write(`${progress.filesDone} of ${progress.files} files, ${progress.rows} rows\n`);
+      process.stdout.write(`${progress.filesDone} of ${progress.files} files, ${progress.rows} rows so far\n`);
       return;
     case 'skipped':
       process.stdout.write(`${progress.files} files of ${progress.dataset} are left alone: it has no contract.\n`);
@@ -84,7 +84,7 @@ function textOf({ setAside, before, after, different }: RebuildReport): string {
   else {
     if (before.messagesOnBus > 0) {
       lines.push(
-        `${before.messagesOnBus} messages are in no bronze file yet: the bus delivers them at the next start.`,
+        `${counted(before.messagesOnBus, 'message is', 'messages are')} in no bronze file yet; the bus delivers at the next start.`,
       );
     }
     lines.push(`The old database is at ${setAside}.`);
