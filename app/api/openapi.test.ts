@@ -42,6 +42,7 @@ const ROUTES = [
   'get /openapi.json',
   'get /livez',
   'get /readyz',
+  'delete /v1/datasets/{dataset}/records',
   'get /',
 ];
 

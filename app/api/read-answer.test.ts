@@ -17,6 +17,7 @@ describe('a read', () => {
   let answers: ReadAnswers;
   let caller: Caller;
   let commitNumber: number;
+  let generation: string;
   let nowMs: number;
   let runs: number;
   let run: () => Promise<string>;
@@ -40,6 +41,7 @@ describe('a read', () => {
   beforeEach(async () => {
     caller = READER;
     commitNumber = 1;
+    generation = 'g';
     nowMs = 1_000_000;
     runs = 0;
     run = async () => `{"run":${runs}}`;
@@ -49,7 +51,7 @@ describe('a read', () => {
       now: () => nowMs,
     });
     server = createServer((request, response) => {
-      const version = () => ({ generation: 'g', commitNumber, committedAtMs: 0 });
+      const version = () => ({ generation, commitNumber, committedAtMs: 0 });
       const plan = {
         question: request.url ?? '',
         mediaType: 'application/json',
@@ -71,6 +73,15 @@ describe('a read', () => {
   afterEach(() => {
     server.close();
     server.closeAllConnections();
+  });
+
+  it('is never of an earlier generation, however new it is and whether or not the warehouse answers', async () => {
+    assert.equal((await ask()).text, '{"run":1}');
+    generation = 'after an erasure';
+    assert.equal((await ask()).text, '{"run":2}');
+    generation = 'after another';
+    run = away;
+    assertProblem(await ask(), 'WAREHOUSE_UNAVAILABLE');
   });
 
   const ask = async (headers: Readonly<Record<string, string>> = {}, path = '/q'): Promise<Answer> => {

@@ -56,6 +56,8 @@ interface ReadAnswer {
   readonly body: Buffer;
   readonly headers: Readonly<Record<string, string>>;
   readonly readAtMs: number;
+  /** Of the rows: after an erasure or a rebuild no earlier answer is given again. */
+  readonly generation: string | undefined;
 }
 
 type CachedAnswer = ReadAnswer & { readonly etag: string };
@@ -111,7 +113,8 @@ export class ReadAnswers {
   /** Answers 200 or 304, or throws AppError. */
   async answer(exchange: Exchange, plan: ReadPlan): Promise<void> {
     const question = hash([plan.question, plan.mediaType, String(plan.contractVersion), visibility(exchange.caller)]);
-    const currentEtag = etagOf(question, plan.version());
+    const version = plan.version();
+    const currentEtag = etagOf(question, version);
     const newest = /\bno-cache\b/i.test(exchange.request.headers['cache-control'] ?? '');
     const wanted = exchange.request.headers['if-none-match'];
     if (matches(wanted, currentEtag)) {
@@ -119,7 +122,7 @@ export class ReadAnswers {
       sendNotModified(exchange, currentEtag);
       return;
     }
-    const cached = this.#cache.get(question);
+    const cached = this.#cached(question, version);
     if (
       cached !== undefined &&
       (cached.etag === currentEtag || (!newest && this.#age(cached) <= this.#config.CACHE_AGE_MAX_MS))
@@ -160,6 +163,7 @@ export class ReadAnswers {
           body: Buffer.from(result.body),
           headers: result.headers,
           readAtMs,
+          generation: result.version?.generation,
         };
         if (isNamed(answer)) this.#keep(question, answer);
         return answer;
@@ -174,6 +178,11 @@ export class ReadAnswers {
     const other = this.#cache.peek(question);
     if (this.#config.CACHE_BYTES_MAX === 0 || (other !== undefined && other.readAtMs > answer.readAtMs)) return;
     this.#cache.set(question, answer);
+  }
+
+  #cached(question: string, { generation }: PartitionsVersion): CachedAnswer | undefined {
+    const cached = this.#cache.get(question);
+    return cached?.generation === generation ? cached : undefined;
   }
 
   #age(cached: ReadAnswer): number {
