@@ -27,6 +27,7 @@ import type { State } from './state/state.ts';
 import { type Sealer, startSealer } from './subscriber/sealer.ts';
 import { stopService } from './stop.ts';
 import { startSubscriber } from './subscriber/subscriber.ts';
+import { systemErrorText } from './system-error.ts';
 import { createTelemetry, type MetricsListener, type Telemetry } from './telemetry/telemetry.ts';
 import type { Warehouse } from './warehouse/warehouse.ts';
 import { VERSION } from './version.ts';
@@ -177,7 +178,9 @@ async function takeFolder({ config, telemetry, now, faultPoint }: FolderOptions)
   const dataDir = resolve(config.DATA_DIR);
   await mkdir(dataDir, { recursive: true });
   const lock = await lockDataDir(dataDir).catch((error: unknown) => {
-    throw new RefusedError(error instanceof Error ? error.message : String(error), { cause: error });
+    throw new RefusedError(systemErrorText(error) ?? (error instanceof Error ? error.message : String(error)), {
+      cause: error,
+    });
   });
   try {
     const tell = ({ from, to, backup }: MigrationProgress): void =>
@@ -252,7 +255,7 @@ function failureText(error: unknown): string {
   if ('code' in error && error.code === 'EADDRINUSE' && 'address' in error && 'port' in error) {
     return `${error.address}:${error.port} is taken by another program. Set PORT or METRICS_PORT to a free port; 0 finds one.`;
   }
-  return error.stack ?? error.message;
+  return systemErrorText(error) ?? error.stack ?? error.message;
 }
 
 if (import.meta.main) {

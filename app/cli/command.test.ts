@@ -3,7 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { progressLines } from './progress-lines.ts';
-import { systemErrorText, userName } from './system-error.ts';
+import { systemErrorText, userName } from '../system-error.ts';
 
 const HERE = fileURLToPath(import.meta.url);
 

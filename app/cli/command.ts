@@ -1,6 +1,6 @@
 /** What every command does alike: `--help`, wrong usage is 64, a failure is one line and 1. */
 
-import { systemErrorText } from './system-error.ts';
+import { systemErrorText } from '../system-error.ts';
 
 export class UsageError extends Error {}
 

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import type { Config } from '../config.ts';
 import { openLmdbState } from '../state/lmdb-state.ts';
 import type { State } from '../state/state.ts';
-import { userName } from './system-error.ts';
+import { userName } from '../system-error.ts';
 
 type FolderConfig = Pick<Config, 'DATA_DIR' | 'IDEMPOTENCY_HOURS'>;
 

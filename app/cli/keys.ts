@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { readConfig } from '../config.ts';
 import { loadDatasets } from '../datasets/registry.ts';
 import type { ApiKey, Scope, State } from '../state/state.ts';
-import { userName } from './system-error.ts';
+import { userName } from '../system-error.ts';
 import { runCommand, UsageError } from './command.ts';
 import { openState, presentDataDir } from './data-folder.ts';
 
