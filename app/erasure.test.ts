@@ -1,19 +1,28 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { type Answer, type RunningService, startService } from './api/service.contract.ts';
+import { type Answer, assertProblem, type RunningService, startService } from './api/service.contract.ts';
 import type { BusMessage } from './bus/bus.ts';
 
 const CANARY = 'canary-7f3a-9c51';
 const TEXT = 'Frodo met Sam.';
 
 describe('an erasure', () => {
+  let dataDir: string;
   let running: RunningService;
+  const start = async (): Promise<void> => {
+    running = await startService({ LANDING_SETTLE_MS: '0', LANDING_LOOK_MS: '10', DATA_DIR: dataDir });
+  };
   beforeEach(async () => {
-    running = await startService({ LANDING_SETTLE_MS: '0', LANDING_LOOK_MS: '10' });
+    dataDir = await mkdtemp(join(tmpdir(), 'vigia-erasing-'));
+    await start();
   });
-  afterEach(() => running.stop());
+  afterEach(async () => {
+    await running.stop();
+    await rm(dataDir, { recursive: true });
+  });
 
   const article = (id: string, more: object = {}): object => ({
     article_id: id,
@@ -64,7 +73,7 @@ describe('an erasure', () => {
     });
     await running.service.bus.publish([unreadable()]);
     await running.settled();
-    const landing = join(running.service.dataDir, 'landing', 'articles');
+    const landing = join(dataDir, 'landing', 'articles');
     await mkdir(landing, { recursive: true });
     const line = (id: string): string => `${id},${TEXT},5,2024-05-04T08:30:00Z\n`;
     await writeFile(
@@ -83,7 +92,6 @@ describe('an erasure', () => {
   };
   /** Names of files below the data folder whose bytes, or rows, hold it. */
   const holding = async (text: string): Promise<readonly string[]> => {
-    const { dataDir } = running.service;
     const instance = await DuckDBInstance.create(':memory:');
     const connection = await instance.connect();
     const found: string[] = [];
@@ -142,5 +150,71 @@ describe('an erasure', () => {
     });
     assert.equal(replayed.headers.get('idempotency-replayed'), 'true');
     assert.ok(!replayed.text.includes(CANARY));
+  });
+
+  it('leaves it in no file once the stores are compacted at the next start, and a rebuild brings nothing back', async () => {
+    await sendEverywhere();
+    await erase(`key=article_id:${CANARY}`);
+    const before = await terms();
+    await running.stop();
+    assert.notDeepEqual(await holding(CANARY), [], 'freed pages hold it, or this proves nothing');
+    await start();
+    assert.deepEqual(await holding(CANARY), []);
+    assert.deepEqual(await terms(), before);
+    assert.deepEqual(await records(), ['a', 'b', 'c', 'd', 'e']);
+    await running.stop();
+    await rm(join(dataDir, 'warehouse.duckdb'));
+    await start();
+    assert.deepEqual(await terms(), before);
+    assert.deepEqual(await records(), ['a', 'b', 'c', 'd', 'e']);
+    await running.send('articles', [article(CANARY)]);
+    await running.settled();
+    assert.deepEqual(await records(), ['a', 'b', 'c', CANARY, 'd', 'e']);
+  });
+
+  it('that a process left undone is carried on by the next one', async () => {
+    await sendEverywhere();
+    const selector = { kind: 'key', values: { article_id: CANARY } };
+    await running.service.state.setFact('erasures', [
+      { id: 'a'.repeat(32), dataset: 'articles', selector, actor: 'me', askedAtMs: 1 },
+    ]);
+    await running.stop();
+    await start();
+    // One after another: when this is done, the one before is.
+    await erase('key=article_id:nobody');
+    assert.deepEqual(await records(), ['a', 'b', 'c', 'd', 'e']);
+    const { erased, difference } = await terms();
+    assert.deepEqual([erased, difference], [5, 0]);
+    assert.deepEqual(await running.service.state.fact('erasures'), []);
+  });
+
+  it('of a key that nobody has takes nothing, and makes no compaction due', async () => {
+    await running.send('articles', [article('a')]);
+    await running.settled();
+    const answer = await erase('key=article_id:nobody');
+    assert.equal(answer.status, 200);
+    const { counts, erased, compactionDue } = JSON.parse(answer.text) as Record<string, unknown>;
+    const none = { silver: 0, quarantine: 0, deadLetters: 0, bronze: 0, bus: 0, archive: 0 };
+    assert.deepEqual([counts, erased, compactionDue], [none, 0, false]);
+    assert.equal(await running.service.state.fact('compaction-due'), undefined);
+  });
+
+  it('is refused without a key, with a part of one, and to whoever is no admin', async () => {
+    for (const [query, code] of [
+      ['', 'PARAMETER_MISSING'],
+      ['key=abc', 'PARAMETER_INVALID'],
+      ['key=readers:5', 'PARAMETER_INVALID'],
+      ['key=article_id:a&key=readers:5', 'PARAMETER_INVALID'],
+      ['key=article_id:a&dryRun=perhaps', 'PARAMETER_INVALID'],
+      ['key=article_id:a&where=x', 'PARAMETER_UNKNOWN'],
+    ] as const) {
+      assertProblem(await erase(query), code);
+    }
+    const { token } = await running.makeKey({ scopes: ['read', 'write', 'quarantine'] });
+    const asked = { method: 'DELETE', key: token };
+    assertProblem(await running.ask('/v1/datasets/articles/records?key=article_id:a', asked), 'SCOPE_MISSING');
+    const admin = await running.makeKey({ scopes: ['admin'], datasets: ['trips'] });
+    const limited = { method: 'DELETE', key: admin.token };
+    assertProblem(await running.ask('/v1/datasets/articles/records?key=article_id:a', limited), 'DATASET_FORBIDDEN');
   });
 });

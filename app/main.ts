@@ -9,6 +9,7 @@ import { resolve } from 'node:path';
 import { type Api, createApi } from './api/api.ts';
 import { shownFile } from './api/landing-routes.ts';
 import type { Bus } from './bus/bus.ts';
+import { compactWhenDue } from './compaction.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { type CustodyParts, custodyTasks } from './custody-tasks.ts';
 import { FormatError, type MigrationProgress, prepareFormat } from './data-format.ts';
@@ -72,6 +73,7 @@ export async function openService(
   await telemetry.selfCheck();
   const atFaultPoint = faultPointOf(config);
   const { dataDir, lock } = await takeFolder({ config, telemetry, now, faultPoint: atFaultPoint });
+  await compact({ config, dataDir, telemetry, now, faultPoint: atFaultPoint });
   const opened = await openStores({ config, registry, telemetry, dataDir, now, onBroken, faultPoint: atFaultPoint });
   const stores = watchStores(opened, telemetry, config.READERS);
   const { bus, warehouse, state } = stores;
@@ -191,6 +193,20 @@ async function takeFolder({ config, telemetry, now, faultPoint }: FolderOptions)
     throw error;
   }
   return { dataDir, lock };
+}
+
+/** After an erasure, while nobody has the stores open. One that fails keeps no service from starting: it stays due. */
+async function compact({ telemetry, ...options }: FolderOptions & { readonly dataDir: string }): Promise<void> {
+  const startedAtMs = options.now();
+  try {
+    const compacted = await compactWhenDue(options);
+    if (compacted === undefined) return;
+    const { bytesBefore, bytesAfter, setAside } = compacted;
+    const durationMs = options.now() - startedAtMs;
+    telemetry.log('storesCompacted', { bytesBefore, bytes: bytesAfter, files: setAside.length, durationMs });
+  } catch (error) {
+    telemetry.log('storesNotCompacted', { error });
+  }
 }
 
 /** What commands ask for is done by this process, because it owns the folder. */

@@ -1,6 +1,7 @@
 /** `DELETE …/records`: takes records out of every store, by their id or their key. */
 import { z } from 'zod';
 import type { Contract } from '../datasets/contract.ts';
+import { canonicalTimestamp } from '../record/canonical.ts';
 import type { RecordSelector } from '../warehouse/erasable.ts';
 import { canonicalText, parameterError, parseQueryValue } from '../warehouse/query-value.ts';
 import { checkDataset } from './access.ts';
@@ -150,7 +151,12 @@ function selectorOf(contract: Contract, keys: readonly string[]): RecordSelector
 function canonical(contract: Contract, name: string, text: string): string {
   const field = contract.fields[name];
   if (field === undefined) throw new Error(`${contract.name} has no field ${name}`);
-  return canonicalText(parseQueryValue(text, { name, field, parameter: 'key' }));
+  const value = canonicalText(parseQueryValue(text, { name, field, parameter: 'key' }));
+  if (field.type !== 'timestamp') return value;
+  // An answer leaves out zeros that a stored row has: six digits of a second.
+  const stored = canonicalTimestamp(value);
+  if (typeof stored !== 'string') throw new Error(`${value} is no instant`);
+  return stored;
 }
 
 function keyInvalid(keys: readonly string[], names: readonly string[]) {

@@ -4,23 +4,33 @@
  * A copy is one moment of the environment, taken in a read transaction: no writer waits for it, and it can be made from
  * any process that may read the folder.
  */
-import { mkdir, open as openFile, stat } from 'node:fs/promises';
+import { mkdir, open as openFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open } from 'lmdb';
 import { openTables, type Tail, TAIL_AT_FIRST } from './lmdb-tables.ts';
 
 /** The one file of an environment; its lock table belongs to processes and is made again. */
 const DATA_FILE = 'data.mdb';
+const LOCK_FILE = 'lock.mdb';
+
+interface CopyOptions {
+  /** Without the pages that are free, which hold bytes of what was deleted. */
+  readonly compacting?: boolean;
+}
 
 /** Returns the file made, synced; the folder's name is the caller's to sync. */
-export async function copyEnvironment(dir: string, target: string): Promise<string> {
+export async function copyEnvironment(
+  dir: string,
+  target: string,
+  { compacting = false }: CopyOptions = {},
+): Promise<string> {
   await mkdir(target, { recursive: true });
   const file = join(target, DATA_FILE);
   // A folder without an environment would be made one.
   await stat(join(dir, DATA_FILE));
   const root = open({ path: dir, noSubdir: false, readOnly: true, maxDbs: 8 });
   try {
-    await root.backup(target, false);
+    await root.backup(target, compacting);
   } finally {
     await root.close();
   }
@@ -29,6 +39,23 @@ export async function copyEnvironment(dir: string, target: string): Promise<stri
     await handle.sync().finally(() => handle.close());
   }
   return file;
+}
+
+/**
+ * Puts an environment's compacted copy in its place. Nobody has it open; what dies between two steps is done again.
+ * `prepare` may change the copy before it gets the name.
+ */
+export async function compactEnvironment(dir: string, prepare: (copy: string) => Promise<void>): Promise<void> {
+  const copy = `${dir}.compact`;
+  await rm(copy, { recursive: true, force: true });
+  await copyEnvironment(dir, copy, { compacting: true });
+  await prepare(copy);
+  await rename(join(copy, DATA_FILE), join(dir, DATA_FILE));
+  // It counts transactions of the file that is gone.
+  await rm(join(dir, LOCK_FILE), { force: true });
+  const handle = await openFile(dir, 'r');
+  await handle.sync().finally(() => handle.close());
+  await rm(copy, { recursive: true });
 }
 
 /** The newest sequence in a bus's folder and the rows it ever accepted. Nobody else may have the bus open. */

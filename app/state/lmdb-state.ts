@@ -17,6 +17,7 @@ import { CommitHung, commitInTime, isOutOfSpace, syncNames } from '../lmdb-durab
 import type { LandingFile, LandingPlan } from './landing-file.ts';
 import { forgetVerdictsOf, type IdempotencyEntry, removeExpired } from './lmdb-answers.ts';
 import { LmdbLandingFiles } from './lmdb-landing-files.ts';
+import { REPLACED } from './lmdb-replaced.ts';
 import type { ApiKey, IdempotencyClaim, IdempotencyScope, IdempotentAnswer, State } from './state.ts';
 
 export interface LmdbStateOptions {
@@ -324,7 +325,11 @@ class LmdbState implements State {
 
   async #transact(group: readonly Write[]): Promise<readonly (() => void)[]> {
     if (this.#broken) throw this.#broken;
-    return commitInTime(this.#root.transaction(() => group.map(({ run }) => run())));
+    const run = (): readonly (() => void)[] => {
+      if (this.#internal.get(REPLACED) !== undefined) throw new Error('it is being compacted; try again');
+      return group.map((write) => write.run());
+    };
+    return commitInTime(this.#root.transaction(run));
   }
 
   #judge(error: unknown): AppError {

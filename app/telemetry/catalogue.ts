@@ -318,6 +318,8 @@ export const LOG_EVENTS = {
   deadLettersReplayed: { event: 'dead_letters.replayed', level: 'info', about: 'Dead letters were put back.', fields: ['messages', 'records', 'keyId', 'requestId'] },
   recordsErased: { event: 'erasure.done', level: 'info', about: 'Records were taken out of every store; freed pages hold old bytes until a compaction.', fields: ['dataset', 'records', 'durationMs'] },
   erasureFailed: { event: 'erasure.failed', level: 'error', about: 'An erasure could not be carried out now; it is tried again, over restarts too.', fields: ['dataset', 'error'] },
+  storesCompacted: { event: 'stores.compacted', level: 'info', about: 'Bus, state and warehouse hold no bytes of what was erased any more; databases set aside earlier (files) do.', fields: ['bytesBefore', 'bytes', 'files', 'durationMs'] },
+  storesNotCompacted: { event: 'stores.not_compacted', level: 'error', about: 'What was erased is still in freed pages: the compaction that is due failed, and is tried again at the next start.', fields: ['error'] },
   samplesLoaded: { event: 'samples.loaded', level: 'info', about: 'Sample data was accepted.', fields: ['dataset', 'records'] },
   samplesRemoved: { event: 'samples.removed', level: 'info', about: 'Sample data was removed.', fields: ['records'] },
   taskDone: { event: 'task.done', level: 'info', about: 'What a command asked for was done.', fields: ['task', 'durationMs'] },
