@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 /** All examples together; the slowest are `npm run` and `npx`, about a second each. */
-const SHELL_TIMEOUT_MS = 60_000;
+const SHELL_TIMEOUT_MS = 120_000;
 /** Written after each command's output; no answer holds it. */
 const END = '\u0004\n';
 
