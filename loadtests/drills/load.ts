@@ -40,7 +40,7 @@ export class Load {
     const service = await startService({ dataDir: this.dataDir, env: ENV });
     let loading = true;
     const load = Promise.all([
-      this.#senders.sendWhile(() => loading, service, seed),
+      this.#senders.sendWhile(() => loading, { service, seed }),
       this.#dropWhile(() => loading, seed),
     ]);
     const mayEnd = async (): Promise<void> => {

@@ -1,4 +1,5 @@
 /** Four senders over HTTP. What got no answer is kept and sent again to the next process, before anything new. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { seededRandom } from '../seeded-random.ts';
 import type { ServiceProcess } from '../service-process.ts';
 import type { Account } from './account.ts';
@@ -7,6 +8,13 @@ import { makeOperation, type Operation } from './numbered.ts';
 const SENDERS = 4;
 const ANSWER_TIMEOUT_MS = 10_000;
 const UNAVAILABLE = 503;
+
+interface SendOptions {
+  readonly service: ServiceProcess;
+  readonly seed: number;
+  /** Between an answer and the next request; 0 by default, as fast as it goes. */
+  readonly paceMs?: number;
+}
 
 export class Senders {
   readonly #account: Account;
@@ -22,13 +30,14 @@ export class Senders {
     return this.#unanswered.length;
   }
 
-  async sendWhile(alive: () => boolean, service: ServiceProcess, seed: number): Promise<void> {
+  async sendWhile(alive: () => boolean, { service, seed, paceMs = 0 }: SendOptions): Promise<void> {
     const again = this.#unanswered.splice(0);
     const sender = async (_: unknown, index: number): Promise<void> => {
       const random = seededRandom(seed * SENDERS + index);
       while (alive()) {
         const operation = again.shift() ?? this.#operation(random);
         if (!(await this.#send(service, operation))) this.#unanswered.push(operation);
+        if (paceMs > 0) await pause(paceMs);
       }
     };
     await Promise.all(Array.from({ length: SENDERS }, sender));
