@@ -270,6 +270,39 @@ describe('a file cut into ranges', () => {
     );
   });
 
+  it('leaves long records to the judge, who gives way to others between them', async () => {
+    const long = `{"code":"${'x'.repeat(200_000)}"}\n`;
+    const bytes = Buffer.from(`{"a":1}\n${long.repeat(4)}{"b":1}`);
+    const recordBytesMax = 1e6;
+    const sizes = { recordBytesMax, rangeRowsMax: 100, rangeBytesMax: 1e9 };
+    const plan = await planRanges(chunksOf(bytes, []), { format: 'ndjson', contract: ANONYMOUS, ...sizes });
+    const [range] = plan.ranges;
+    assert.ok(range);
+    const path = join(dir, 'long');
+    const work = await open(path, 'w');
+    const how = { range, format: 'ndjson', columns: [], validator, recordBytesMax, jsonDepthMax: 3 } as const;
+    const cutting = await cutRange(chunksOf(bytes, []), work, { ...how, rejectBytesMax: 40 });
+    await work.close();
+    const lines = (await readFile(path, 'utf8')).split('\n');
+    assert.deepEqual(
+      lines.map((line) => line.slice(0, 9)),
+      ['0\t{"a":1}', '5\t{"b":1}', ''],
+    );
+    let [turns, running] = [0, true];
+    const count = (): void => {
+      turns += 1;
+      if (running) setImmediate(count);
+    };
+    setImmediate(count);
+    const judged = await cutting.judge([0, 1, 2, 3, 4, 5]);
+    running = false;
+    assert.deepEqual(
+      judged.map(({ index }) => index),
+      [0, 1, 2, 3, 4, 5],
+    );
+    assert.ok(turns >= 4, `${turns} turns`);
+  });
+
   it('cuts ranges at record ends, without a gap, by rows and by bytes', async () => {
     const bytes = Buffer.from(`${HEADER}\n${'a,1\n'.repeat(10)}\n\n`);
     const byRows = await planOf('csv', bytes, { rangeRowsMax: 4, places: [7, 30, 41] });

@@ -242,6 +242,12 @@ describe('the landing folder', () => {
       ]);
     });
 
+    it('bad records of any length below the limit: all in quarantine', async () => {
+      const lines = `{"region":"${'x'.repeat(700_000)}"}\n`.repeat(30);
+      const file = await take('trips/long.ndjson', lines, { LANDING_RANGE_ROWS_MAX: 100 });
+      assert.deepEqual([file.state, file.counts.rejected], ['done', 30]);
+    });
+
     it('a record over the limit as one reject, without holding it', async () => {
       const huge = 'x'.repeat(3_000_000);
       const file = await take('trips/huge.csv', `${HEADER}\n${trip(1)}\n${huge}\n${trip(2)}\n`);

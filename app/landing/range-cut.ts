@@ -3,7 +3,7 @@
  * warehouse leaves.
  *
  * Into the work file goes each record of one line, preceded by its index: without NUL and CR, because what another
- * reader makes of those is not certain. All other records are judged here, by the very reader and validator that
+ * reader makes of those is not certain, and of a size that it reads thousands of at once. All other records are judged here, by the very reader and validator that
  * bodies over HTTP meet, fed with the records' own bytes. The range's bytes are held meanwhile (at most
  * LANDING_RANGE_BYTES_MAX and a record); records over the limit pass by and leave only their verdict.
  */
@@ -18,7 +18,7 @@ import { NdjsonReader } from '../record/ndjson-reader.ts';
 import { rejectOf } from '../record/reject-text.ts';
 import { type DecodedRow, OversizedRecord, RowSink } from '../record/row-sink.ts';
 import type { Validator } from '../record/validate.ts';
-import type { JudgedRecord } from '../warehouse/file-range.ts';
+import { type JudgedRecord, WORK_RECORD_BYTES_MAX } from '../warehouse/file-range.ts';
 import { fileChanged } from './file-problems.ts';
 import type { PlannedRange, RecordFormat } from './range-plan.ts';
 import { type CutTaker, RecordCutter, type RecordPlace } from './record-cutter.ts';
@@ -59,6 +59,8 @@ const LF = 10;
 const CR = 13;
 const TAB = 9;
 const COMMA = 44;
+/** Some 5 ms of the thread that answers requests; a larger record is judged alone. */
+const JUDGED_BYTES_AT_ONCE = 256 * 1024;
 /** 2^31 has as many digits, and the separator and LF. */
 const LINE_EXTRA_BYTES = 12;
 
@@ -133,9 +135,8 @@ export class CutRange implements CutTaker {
 
   passed(): void {}
 
-  /** As JudgeRecords has it; gives way to requests between calls. */
+  /** As JudgeRecords has it; gives way to requests before each slice of JUDGED_BYTES_AT_ONCE. */
   async judge(indexes: readonly number[]): Promise<readonly JudgedRecord[]> {
-    await nextTurn();
     const judged: JudgedRecord[] = [];
     const kept: number[] = [];
     for (const index of indexes) {
@@ -143,12 +144,31 @@ export class CutRange implements CutTaker {
       if (reject === undefined) kept.push(index);
       else judged.push({ kind: 'reject', ...reject });
     }
-    judged.push(...this.#judgeKept(kept));
+    for (const slice of this.#slices(kept)) {
+      await nextTurn();
+      judged.push(...this.#judgeKept(slice));
+    }
     return judged.length === kept.length ? judged : judged.sort((one, other) => one.index - other.index);
   }
 
+  #slices(indexes: readonly number[]): readonly (readonly number[])[] {
+    const slices: number[][] = [];
+    let bytes = 0;
+    for (const index of indexes) {
+      const own = this.#bytesOf(index).length;
+      const open = slices.at(-1);
+      if (open === undefined || bytes + own > JUDGED_BYTES_AT_ONCE) {
+        slices.push([index]);
+        bytes = own;
+      } else {
+        open.push(index);
+        bytes += own;
+      }
+    }
+    return slices;
+  }
+
   #judgeKept(indexes: readonly number[]): JudgedRecord[] {
-    if (indexes.length === 0) return [];
     const { format, columns, validator, recordBytesMax, jsonDepthMax } = this.#options;
     const judged: JudgedRecord[] = [];
     const limits = { recordBytesMax, rowsMax: indexes.length, jsonDepthMax };
@@ -184,6 +204,7 @@ export class CutRange implements CutTaker {
   }
 
   #isPlain({ bytes, start, end, quoted }: RecordPlace): boolean {
+    if (end - start > WORK_RECORD_BYTES_MAX) return false;
     for (const byte of this.#unusual) if (byte.isIn(bytes, start, end)) return false;
     return !quoted || bytes.subarray(start, end).indexOf(LF) < 0;
   }

@@ -321,6 +321,34 @@ describe('a range of a file', () => {
     );
   });
 
+  it('lets others run while something is derived of its rows', async () => {
+    let [turns, running] = [0, true];
+    const count = (): void => {
+      turns += 1;
+      if (running) setImmediate(count);
+    };
+    const derivedIn: number[] = [];
+    const { derived } = notes;
+    assert.ok(derived !== undefined);
+    const slow: Contract = {
+      ...notes,
+      derived: {
+        ...derived,
+        derive: (row) => {
+          derivedIn.push(turns);
+          for (const startedMs = performance.now(); performance.now() - startedMs < 6; );
+          return derived.derive(row);
+        },
+      },
+    };
+    const warehouse = await open({ contracts: new Map([...CONTRACTS, [slow.name, slow]]) });
+    setImmediate(count);
+    const lines = Array.from({ length: 3 }, (_, at) => `{"written_on":"2024-02-03","text":"a ${at}"}`);
+    await storeFile(warehouse, { lines, contract: slow, format: 'ndjson' });
+    running = false;
+    assert.equal(new Set(derivedIn).size, 3);
+  });
+
   it('is rebuilt from bronze as it was', async () => {
     const warehouse = await open();
     const lines = [trip(0), trip(1), trip(0), 'x', trip(2).replace('Turin', '"a ""b"" \\ ☕😀"')];

@@ -26,8 +26,8 @@ export interface FileRange {
   /**
    * Work file in `DATA_DIR/work`, removed by who wrote it, after `storeRange`. A record is `<index>,<record>` (CSV: the
    * index is a cell before its own) or `<index>\t<record>` (NDJSON), and ends in LF, whatever it ended in before. Left
-   * out, and so judged: a record that is larger than RECORD_BYTES_MAX, or that holds a NUL, or a CR that is not part of
-   * its end. Any other record may be left out; none may be there twice, and none that is not of the range.
+   * out, and so judged: a record that is larger than WORK_RECORD_BYTES_MAX, or that holds a NUL, or a CR that is not part
+   * of its end. Any other record may be left out; none may be there twice, and none that is not of the range.
    */
   readonly path: string;
   /** Index in the file (blank lines are no records) of the first record of the range. */
@@ -63,6 +63,12 @@ export type JudgedRecord =
 
 /** Answers exactly one for each index, in their order. Asked of at most JUDGED_AT_ONCE_MAX, which rise from call to call. */
 export type JudgeRecords = (indexes: readonly number[]) => readonly JudgedRecord[] | Promise<readonly JudgedRecord[]>;
+
+/**
+ * DuckDB reads 2,048 lines at a time and holds some ten copies of them while JSON is taken apart: 160 MB of the
+ * warehouse's memory. Lines of a megabyte would take more than there is. A plain record rarely has 1 KiB.
+ */
+export const WORK_RECORD_BYTES_MAX = 8 * 1024;
 
 /** 500 rows × some 6 µs: 3 ms of the thread that answers requests. */
 export const JUDGED_AT_ONCE_MAX = 500;

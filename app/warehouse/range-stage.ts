@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Contract, Row } from '../datasets/contract.ts';
 import { bodyStruct, columnExpressions, contractColumns, derivedColumns } from './duckdb-schema.ts';
 import { isUnfit, kindOf, literal, quoted, type Sql } from './duckdb-session.ts';
@@ -133,6 +134,10 @@ async function stageJudged(options: JudgedOptions): Promise<Codes> {
 /** DuckDB allocates twice this for a reading thread. */
 const LINE_BYTES_DEFAULT = 1024 * 1024;
 
+/** Rows may be as long as records, and to derive of one may take 100 ms: requests are answered in between. */
+const WRITE_BYTES = 1024 * 1024;
+const SLICE_MS = 5;
+
 class JudgedFile {
   readonly #handle: FileHandle;
   readonly #contract: Contract;
@@ -150,8 +155,19 @@ class JudgedFile {
     if (judged.length !== asked.length || judged.some(({ index }, at) => index !== asked[at])) {
       throw new Error(`${asked.length} records were to be judged from index ${asked[0]} on, others were`);
     }
-    const lines = judged.map((one) => Buffer.from(this.#line(one)));
-    for (const line of lines) this.lineBytesMax = Math.max(this.lineBytesMax, line.length);
+    let lines: Buffer[] = [];
+    let [bytes, sinceMs] = [0, performance.now()];
+    for (const one of judged) {
+      const line = Buffer.from(this.#line(one));
+      lines.push(line);
+      bytes += line.length;
+      this.lineBytesMax = Math.max(this.lineBytesMax, line.length);
+      if (bytes < WRITE_BYTES && performance.now() - sinceMs < SLICE_MS) continue;
+      await this.#handle.writeFile(Buffer.concat(lines));
+      await nextTurn();
+      lines = [];
+      [bytes, sinceMs] = [0, performance.now()];
+    }
     await this.#handle.writeFile(Buffer.concat(lines));
   }
 
