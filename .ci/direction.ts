@@ -123,7 +123,7 @@ export const AREAS: readonly Area[] = [
     may: [
       '../main.ts',
       '../samples.ts',
-      '../{open-stores,data-format,backup,restore,doctor,equation,operator-tasks,custody-tasks,system-error,version}.ts',
+      '../{open-stores,compaction,data-format,backup,restore,doctor,equation,operator-tasks,custody-tasks,system-error,version}.ts',
       '../config.ts',
       '../errors.ts',
       '../landing/{drop-file,landing-name}.ts',

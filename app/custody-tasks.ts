@@ -69,10 +69,10 @@ function backupTask(parts: CustodyParts): TaskHandler {
   };
 }
 
-function doctorTask({ dataDir, bus, embedded, equation }: CustodyParts): TaskHandler {
+function doctorTask({ dataDir, bus, embedded, state, equation }: CustodyParts): TaskHandler {
   return {
     interrupted: 'fail',
-    run: () => examineStores({ dataDir, bus, warehouse: embedded, equation }),
+    run: () => examineStores({ dataDir, bus, warehouse: embedded, state, equation }),
   };
 }
 

@@ -48,6 +48,7 @@ const HEALTHY_STORES: StoresSight = {
   unknown: { bronze: [], archived: [], committedAtMs: NOW_MS },
   walBytes: 64 * 1024 * 1024,
   databaseBytes: 10 * GIB,
+  compactionDue: false,
 };
 
 const withTerms = (more: Partial<EquationTerms>): StoresSight => {
@@ -101,6 +102,12 @@ describe('the doctor', () => {
       {},
       { ...HEALTHY_STORES, unknown: { ...HEALTHY_STORES.unknown, committedAtMs: NOW_MS + HOUR_MS } },
       /newest commit is of 2024-01-10T01:00:00\.000Z, which is in the future/,
+    ],
+    [
+      'what was erased is still in free pages',
+      {},
+      { ...HEALTHY_STORES, compactionDue: true },
+      /Free pages of the databases still hold/,
     ],
     [
       'a database was set aside',

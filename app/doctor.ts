@@ -9,10 +9,12 @@ import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MANIFEST_FILE } from './backup.ts';
 import type { Bus, BusBacklog } from './bus/bus.ts';
+import { isDue } from './compaction.ts';
 import { type FoundFormat, readFormat } from './data-format.ts';
 import type { Equation } from './equation.ts';
 import { filesBelow } from './folder-copy.ts';
 import { requestIdOf } from './landing/take-file.ts';
+import type { State } from './state/state.ts';
 import type { ArchivedName, UnknownFiles } from './warehouse/duckdb-inspect.ts';
 import type { EmbeddedWarehouse } from './warehouse/embedded-warehouse.ts';
 import type { DatasetCounts } from './warehouse/warehouse.ts';
@@ -48,6 +50,8 @@ export interface StoresSight {
   readonly unknown: UnknownFiles;
   readonly walBytes: number;
   readonly databaseBytes: number;
+  /** Freed pages hold bytes of what was erased. */
+  readonly compactionDue: boolean;
 }
 
 export interface Finding {
@@ -110,9 +114,10 @@ export async function examineStores(parts: {
   readonly dataDir: string;
   readonly bus: Bus;
   readonly warehouse: EmbeddedWarehouse;
+  readonly state: Pick<State, 'fact'>;
   readonly equation: () => Promise<Equation>;
 }): Promise<StoresSight> {
-  const { dataDir, bus, warehouse, equation } = parts;
+  const { dataDir, bus, warehouse, state, equation } = parts;
   // Listed before the database is asked: a file made in between would look unknown.
   const bronze = (await filesBelow(join(dataDir, 'bronze'))).filter((name) => name.endsWith('.parquet'));
   const archived = await filesBelow(join(dataDir, 'archive'));
@@ -129,6 +134,7 @@ export async function examineStores(parts: {
     }),
     walBytes: warehouse.walBytes(),
     databaseBytes: warehouse.databaseBytes(),
+    compactionDue: await isDue(state),
   };
 }
 
@@ -144,7 +150,7 @@ export function findingsOf(folder: FolderSight, stores: StoresSight | undefined)
 }
 
 function storeFindings(stores: StoresSight, nowMs: number): readonly Finding[] {
-  const { equation, unknown, backlog, unsealed, walBytes } = stores;
+  const { equation, unknown, backlog, unsealed, walBytes, compactionDue } = stores;
   const findings: Finding[] = [];
   for (const [dataset, { difference, overdue }] of Object.entries(equation.datasets)) {
     if (difference !== 0) {
@@ -204,6 +210,13 @@ function storeFindings(stores: StoresSight, nowMs: number): readonly Finding[] {
       about: 'write-ahead log',
       says: `warehouse.duckdb.wal has ${bytesText(walBytes)}.`,
       todo: 'A long read keeps it from being folded in. Restart the service if it does not shrink.',
+    });
+  }
+  if (compactionDue) {
+    findings.push({
+      about: 'erasure',
+      says: 'Free pages of the databases still hold bytes of what was erased.',
+      todo: 'Restart the service, or stop it and run npm run compact.',
     });
   }
   if (unknown.committedAtMs !== undefined && unknown.committedAtMs > nowMs + CLOCK_BACK_MS) {
