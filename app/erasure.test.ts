@@ -172,6 +172,27 @@ describe('an erasure', () => {
     assert.deepEqual(await records(), ['a', 'b', 'c', CANARY, 'd', 'e']);
   });
 
+  it('is not undone by the same file: the archive keeps what it has of it', async () => {
+    const folder = join(dataDir, 'landing', 'articles');
+    const drop = async (): Promise<void> => {
+      await mkdir(folder, { recursive: true });
+      const lines = ['a', CANARY].map((id) => `${id},${TEXT},5,2024-05-04T08:30:00Z\n`);
+      await writeFile(join(folder, 'file.csv'), `article_id,text,readers,published_at\n${lines.join('')}`);
+      await running.service.landing.settled();
+    };
+    await drop();
+    await erase(`key=article_id:${CANARY}`);
+    await drop();
+    const files = await running.service.state.landingFiles();
+    assert.deepEqual(files.map(({ state }) => state).sort(), ['done', 'skipped']);
+    assert.deepEqual(await readdir(folder), []);
+    assert.deepEqual(
+      (await holding(CANARY)).filter((path) => path.startsWith('archive')),
+      [],
+    );
+    assert.deepEqual(await records(), ['a']);
+  });
+
   it('that a process left undone is carried on by the next one', async () => {
     await sendEverywhere();
     const selector = { kind: 'key', values: { article_id: CANARY } };

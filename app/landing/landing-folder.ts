@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { constants, type FileHandle, lstat, mkdir, open, readdir, rename } from 'node:fs/promises';
+import { constants, type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileChanged, fileGone, fileNotRegular } from './file-problems.ts';
 import { isPassedOver } from './landing-name.ts';
@@ -85,7 +85,9 @@ export class LandingFolder {
   async archive(path: string, file: { readonly dataset: string; readonly fileId: string }): Promise<string> {
     const target = this.archivePath(path, file);
     await mkdir(join(this.#dataDir, dirname(target)), { recursive: true });
-    await this.#move(path, target);
+    // The archive has it, perhaps without what was erased from it since: that does not come back.
+    if (await exists(join(this.#dataDir, target))) await this.#remove(path);
+    else await this.#move(path, target);
     return target;
   }
 
@@ -123,6 +125,11 @@ export class LandingFolder {
       movedInMs: Number(stats.ctimeMs - stats.mtimeMs),
       regular: isRegular(stats),
     };
+  }
+
+  async #remove(path: string): Promise<void> {
+    await rm(this.at(path), { force: true });
+    await syncFolder(dirname(this.at(path)));
   }
 
   async #move(path: string, target: string): Promise<void> {
