@@ -225,6 +225,14 @@ describe('the landing folder', () => {
       assert.equal(await rowsStored(), 16);
     });
 
+    it('the same file again as nothing new, also when ranges have become larger', async () => {
+      const content = `${tripsFile(6)}bad\n`;
+      await take('trips/a.csv', content);
+      const again = await take('trips/renamed.csv', content, { LANDING_RANGE_ROWS_MAX: 5 });
+      assert.equal(again.state, 'skipped');
+      assert.equal((await warehouse.quarantine({ limit: 10 })).length, 1);
+    });
+
     it('the same bytes for another dataset as another file', async () => {
       const line = '{"nope":1}\n';
       assert.equal((await take('trips/x.ndjson', line)).counts.rejected, 1);
