@@ -175,7 +175,7 @@ describe('npm run doctor', function () {
     assert.equal(code, 0, stdout);
     assert.match(stdout, new RegExp(`format 1, made by .*, in use by process ${process.pid}`));
     assert.match(stdout, /flights: stored 2000, .*\nequation: accepted 6465 = stored 6465, difference 0;/s);
-    assert.match(stdout, /write-ahead log [\d.]+ (MiB|bytes)\n/);
+    assert.match(stdout, /write-ahead log [\d.]+ ([KM]iB|bytes)\n/);
     assert.match(stdout, /Nothing is wrong\.\n$/);
   });
 

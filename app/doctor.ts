@@ -74,6 +74,7 @@ const DAYS_LEFT_MIN = 14;
 /** Clocks of one machine differ by nothing; a second is for rounding. */
 const CLOCK_BACK_MS = 1_000;
 const SHOWN_MAX = 5;
+const KIB = 1024;
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
@@ -345,5 +346,6 @@ export function counted(count: number, one: string, many: string): string {
 /** In the largest unit of which there is at least one. */
 export function bytesText(bytes: number): string {
   if (bytes >= GIB) return `${(bytes / GIB).toFixed(1)} GiB`;
-  return bytes >= MIB ? `${(bytes / MIB).toFixed(1)} MiB` : counted(bytes, 'byte', 'bytes');
+  if (bytes >= MIB) return `${(bytes / MIB).toFixed(1)} MiB`;
+  return bytes >= KIB ? `${(bytes / KIB).toFixed(1)} KiB` : counted(bytes, 'byte', 'bytes');
 }

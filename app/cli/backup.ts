@@ -5,6 +5,7 @@ import { type BackupProgress, MANIFEST_FILE, writeBackup } from '../backup.ts';
 import { readConfig } from '../config.ts';
 import type { BackupOutcome } from '../custody-tasks.ts';
 import { readFormat, refuseNewer, restoreUnfinished } from '../data-format.ts';
+import { bytesText } from '../doctor.ts';
 import { lockDataDir } from '../state/lock.ts';
 import { VERSION } from '../version.ts';
 import { askService } from './ask-service.ts';
@@ -21,8 +22,6 @@ const HELP = `npm run backup -- DIR
 
 Exit codes: 0 done, 1 failed, 64 wrong usage.`;
 
-const MIB = 1024 * 1024;
-
 async function backup(args: readonly string[]): Promise<number> {
   const { positionals } = parseArgs({ args: [...args], allowPositionals: true });
   const [dir] = positionals;
@@ -36,7 +35,7 @@ async function backup(args: readonly string[]): Promise<number> {
     process.stderr.write(`Not everything could be sealed before (it is on the copied bus): ${outcome.unsealed}\n`);
   }
   process.stdout.write(
-    `${target}: ${outcome.files} files, ${mib(outcome.bytes)} MiB; holds what was acknowledged before ${outcome.startedAt}\n`,
+    `${target}: ${outcome.files} files, ${bytesText(outcome.bytes)}; holds what was acknowledged before ${outcome.startedAt}\n`,
   );
   return 0;
 }
@@ -68,11 +67,7 @@ const tell = progressLines();
 function show(progress: unknown): void {
   if (progress === null) return;
   const { files, bytes } = progress as BackupProgress;
-  tell(`copied ${files} files, ${mib(bytes)} MiB so far`);
-}
-
-function mib(bytes: number): string {
-  return (bytes / MIB).toFixed(1);
+  tell(`copied ${files} files, ${bytesText(bytes)} so far`);
 }
 
 await runCommand({ help: HELP, run: backup });

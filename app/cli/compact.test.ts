@@ -32,7 +32,7 @@ describe('npm run compact', () => {
     await fill();
     const { code, stdout } = await run();
     assert.equal(code, 0);
-    assert.match(stdout, /^\d+ bytes became \d+; what was deleted is in none of them\.\n$/);
+    assert.match(stdout, /^[\d.]+ [KM]iB became [\d.]+ [KM]iB; what was deleted is in none of them\.\n$/);
     await writeFile(join(dir, 'warehouse.duckdb.replaced-1'), '');
     const again = await run();
     assert.equal(again.code, 2);

@@ -2,6 +2,7 @@
 import { type Compacted, compactStores } from '../compaction.ts';
 import { readConfig } from '../config.ts';
 import { readFormat, refuseNewer, restoreUnfinished } from '../data-format.ts';
+import { bytesText } from '../doctor.ts';
 import { lockDataDir } from '../state/lock.ts';
 import { runCommand, UsageError } from './command.ts';
 import { presentDataDir } from './data-folder.ts';
@@ -35,7 +36,7 @@ async function compact(args: readonly string[]): Promise<number> {
 }
 
 function textOf({ bytesBefore, bytesAfter, setAside }: Compacted): string {
-  const lines = [`${bytesBefore} bytes became ${bytesAfter}; what was deleted is in none of them.`];
+  const lines = [`${bytesText(bytesBefore)} became ${bytesText(bytesAfter)}; what was deleted is in none of them.`];
   for (const name of setAside) lines.push(`${name} was set aside earlier and holds what it held: delete it.`);
   return `${lines.join('\n')}\n`;
 }

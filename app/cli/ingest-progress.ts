@@ -55,10 +55,11 @@ export function progressLine(files: readonly LandingFile[], nowMs: number): stri
 /** One line a file, for standard output. */
 export function summaryOf(file: LandingFile): string {
   const { path, state, counts, error, takenAtMs, endedAtMs, movedTo } = file;
-  if (state === 'skipped') return `${path}: skipped, all of it was stored before`;
-  if (state !== 'done') return `${path}: ${state}. ${error?.message ?? ''}`;
+  const where = movedTo === undefined ? '' : `; now ${movedTo}`;
+  if (state === 'skipped') return `${path}: skipped, all of it was stored before${where}`;
+  if (state !== 'done') return `${path}: ${state}${where}. ${error?.message ?? ''}`.trimEnd();
   const seconds = Math.max(0, ((endedAtMs ?? 0) - (takenAtMs ?? 0)) / 1000);
   const { read, stored, duplicate, quarantined, rejected } = counts;
   const rows = `stored ${stored}, duplicate ${duplicate}, quarantined ${quarantined}, rejected ${rejected}`;
-  return `${path}: ${rows} of ${read} rows in ${seconds.toFixed(1)} s; now ${movedTo ?? ''}`;
+  return `${path}: ${rows} of ${read} rows in ${seconds.toFixed(1)} s${where}`;
 }

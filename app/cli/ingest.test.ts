@@ -40,7 +40,10 @@ describe('npm run ingest', function () {
       assert.match(mixed.stdout, /stored 0, duplicate 1, quarantined 0, rejected 1 of 2 rows/);
       assert.equal(mixed.code, 2);
       const wrong = await ingest(await file('wrong.csv', 'nope', '1'), '--dataset', 'trips');
-      assert.match(wrong.stdout, /^trips\/wrong\.csv: refused\. CSV_HEADER_WRONG: /);
+      assert.match(
+        wrong.stdout,
+        /^trips\/wrong\.csv: refused; now landing\/trips\/wrong\.csv\.refused\. CSV_HEADER_WRONG: /,
+      );
       assert.equal(wrong.code, 1);
       const answer = await fetch(`${service.url}/v1/landing?state=done`);
       const { data } = (await answer.json()) as { data: { path: string; receipt: string }[] };
@@ -107,8 +110,8 @@ describe('the progress of an ingestion', () => {
   it('ends with what became of each file', () => {
     const error = { code: 'BODY_EMPTY', message: 'BODY_EMPTY: the file holds no record.' };
     assert.equal(
-      summaryOf({ ...file, state: 'refused', error }),
-      'trips/a.csv: refused. BODY_EMPTY: the file holds no record.',
+      summaryOf({ ...file, state: 'refused', error, movedTo: 'landing/trips/a.csv.refused' }),
+      'trips/a.csv: refused; now landing/trips/a.csv.refused. BODY_EMPTY: the file holds no record.',
     );
   });
 });
