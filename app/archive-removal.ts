@@ -34,7 +34,7 @@ interface Options extends ArchivedRecords {
 }
 
 /** One name for each that the file came under. */
-export async function archivedFiles({
+async function archivedFiles({
   dataDir,
   dataset,
   fileId,
