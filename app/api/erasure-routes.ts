@@ -99,7 +99,7 @@ export function erasureRoutes(parts: ErasureRouteParts): readonly Route[] {
       examples: [
         {
           summary: 'What would be erased of a sale',
-          path: '/v1/datasets/book_sales/records?key=id:1&dryRun=true',
+          path: '/v1/datasets/book_sales/records?key=id:BS-000001&dryRun=true',
         },
       ],
       handle: (exchange) => deleteRecords(parts, exchange),
@@ -168,7 +168,7 @@ function keyInvalid(keys: readonly string[], names: readonly string[]) {
     ...(isMissing ? { code: 'PARAMETER_MISSING' as const } : {}),
     parameter: 'key',
     // Not the values: they name a person, perhaps.
-    got: isMissing ? 'nothing' : `${keys.length} values`,
+    got: isMissing ? 'nothing' : `(${keys.length} given, not shown)`,
     expected,
   });
 }
