@@ -4,7 +4,9 @@
  * A row is looked for in the table only when its id may have been seen before and its event date holds rows already;
  * a batch without such rows is appended as it is. In a batch earlier means: message order, then row index.
  */
-import type { Contract } from '../datasets/contract.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { EnvelopeRow } from '../bus/envelope.ts';
+import type { Contract, Row } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
 import { CONFLICT_EXPECTED, classify, storedDays } from './classify.ts';
 import { insertLedger } from './duckdb-ledger.ts';
@@ -13,7 +15,14 @@ import { isUnfit, kindOf, literal, quoted, type Sql } from './duckdb-session.ts'
 import type { Commit, Partitions } from './partitions.ts';
 import type { SeenIds } from './seen-ids.ts';
 import type { StorableMessage } from './warehouse.ts';
-import { readBodiesAsText, readRejects, readRowsTyped, type WorkFile, withWorkFile } from './work-file.ts';
+import {
+  readBodiesAsText,
+  readRejects,
+  readRowsTyped,
+  type WorkFile,
+  type WorkLine,
+  withWorkFile,
+} from './work-file.ts';
 
 /** A batch's messages of one dataset that the ledger does not hold. */
 export interface Group {
@@ -42,12 +51,12 @@ export async function storeGroup(options: GroupOptions): Promise<GroupResult> {
     const { rows, rowCount } = message.envelope;
     if (rows.length !== rowCount) throw failed(`rowCount says ${rowCount}, the message has ${rows.length} rows`);
   }
-  const lines = group.messages.map(({ message, position }) => ({
-    order: position,
-    sequence: message.sequence,
-    late: message.late,
-    data: withDerived(message, group.contract),
-  }));
+  const lines: WorkLine[] = [];
+  const slices = new Slices();
+  for (const { message, position } of group.messages) {
+    const { sequence, late } = message;
+    lines.push({ order: position, sequence, late, data: await withDerived(message, group.contract, slices) });
+  }
   try {
     return await withWorkFile({ dir: workDir, lines }, (file) => storeFile(options, file));
   } catch (error) {
@@ -64,13 +73,34 @@ export function failed(detail: string): AppError {
   });
 }
 
+/** To derive of one row may take 100 ms, and a batch has thousands: requests are answered in between. */
+const SLICE_MS = 5;
+
+class Slices {
+  #sinceMs = performance.now();
+
+  async giveWay(): Promise<void> {
+    if (performance.now() - this.#sinceMs < SLICE_MS) return;
+    await nextTurn();
+    this.#sinceMs = performance.now();
+  }
+}
+
 /** Derived fields are computed here, in TypeScript, and travel beside the body: the body stays what the producer sent. */
-function withDerived({ envelope, data }: StorableMessage, contract: Contract): Buffer {
+async function withDerived({ envelope, data }: StorableMessage, contract: Contract, slices: Slices): Promise<Buffer> {
   const { derived } = contract;
   if (derived === undefined) return data;
+  const rows: (EnvelopeRow & { readonly derived: Row })[] = [];
+  for (const row of envelope.rows) {
+    rows.push({ ...row, derived: derivedOf(derived, row) });
+    await slices.giveWay();
+  }
+  return Buffer.from(JSON.stringify({ ...envelope, rows }));
+}
+
+function derivedOf({ derive }: NonNullable<Contract['derived']>, { body }: EnvelopeRow): Row {
   try {
-    const rows = envelope.rows.map((row) => ({ ...row, derived: derived.derive(row.body) }));
-    return Buffer.from(JSON.stringify({ ...envelope, rows }));
+    return derive(body);
   } catch (error) {
     throw failed(`derive: ${kindOf(error)}`);
   }

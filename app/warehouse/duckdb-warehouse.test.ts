@@ -623,6 +623,31 @@ describe('the embedded warehouse', () => {
     assert.deepEqual(lengths, [0, 0, 1, 1]);
   });
 
+  it('lets others run while something is derived of a batch', async () => {
+    let [turns, running] = [0, true];
+    const count = (): void => {
+      turns += 1;
+      if (running) setImmediate(count);
+    };
+    const derivedIn: number[] = [];
+    const notes = CONTRACTS.get('notes');
+    const derive = notes?.derived?.derive;
+    assert.ok(notes?.derived !== undefined && derive !== undefined);
+    const slowly: typeof derive = (row) => {
+      derivedIn.push(turns);
+      for (const startedMs = performance.now(); performance.now() - startedMs < 3; );
+      return derive(row);
+    };
+    const slow = { ...notes, derived: { ...notes.derived, derive: slowly } };
+    const warehouse = await open({ contracts: new Map([...CONTRACTS, ['notes', slow]]) });
+    setImmediate(count);
+    const batch = Array.from({ length: 6 }, (_, at) => message({ dataset: 'notes', rows: [note(`a ${at}`)] }));
+    await warehouse.store(batch);
+    running = false;
+    assert.ok(new Set(derivedIn).size >= 3, derivedIn.join());
+    assert.equal((await warehouse.counts())['notes']?.stored, 6);
+  });
+
   it('refuses more questions to the books than may wait, and answers probes meanwhile', async () => {
     const warehouse = await open({ readQueueMax: 4 });
     const asked = Array.from({ length: 50 }, () =>
