@@ -263,7 +263,7 @@ async function archived(
   const requests = Map.groupBy(places, ({ requestId }) => requestId);
   const running = (await state.landingFiles()).filter((file) => !LANDING_ENDS.includes(file.state));
   let records = 0;
-  for (const fileId of await warehouse.landedFiles(dataset)) {
+  for (const { fileId } of await warehouse.landedFiles(dataset)) {
     const those = requests.get(requestIdOf(fileId, dataset));
     if (those === undefined) continue;
     if (work === removeArchived && running.some((file) => file.fileId === fileId)) throw stillLanding();

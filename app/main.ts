@@ -22,6 +22,7 @@ import { faultPointOf, openStores } from './open-stores.ts';
 import { watchTasks } from './operator-tasks.ts';
 import { compileValidator } from './record/validate.ts';
 import { ROW_CODES } from './record/verdict.ts';
+import { type RunningRetention, startRetention } from './retention.ts';
 import { loadSamples, watchSampleRemoval } from './samples.ts';
 import { lockDataDir } from './state/lock.ts';
 import type { State } from './state/state.ts';
@@ -52,6 +53,7 @@ export interface Service {
   readonly sealer: Sealer;
   readonly observer: Observer;
   readonly landing: Landing;
+  readonly retention: RunningRetention;
   readonly equation: () => Promise<Equation>;
   stop(options: { readonly reason: string }): Promise<void>;
 }
@@ -104,8 +106,9 @@ export async function openService(
     onChange: (file) => api.feed.tell({ kind: 'landing', file: shownFile(file) }),
     onCommit: ({ counts }, { dataset }) => api.feed.tell({ kind: 'committed', datasets: { [dataset]: counts } }),
   });
+  const retention = startRetention(parts);
   const addresses = await begin({ config, api, metrics, telemetry, dataDir });
-  const watchers = [landing, observer, sampleRemoval, tasks, erasures];
+  const watchers = [landing, observer, sampleRemoval, tasks, erasures, retention];
   const stoppable = { config, api, subscription, sealer, watchers, metrics, stores, lock, telemetry };
   return {
     ...addresses,
@@ -115,6 +118,7 @@ export async function openService(
     sealer,
     observer,
     landing,
+    retention,
     equation,
     stop: ({ reason }) => stopService(stoppable, { reason }),
   };

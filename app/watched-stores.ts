@@ -87,6 +87,7 @@ function watchWarehouse(warehouse: Warehouse, { dependency, onScrape, reads }: W
     eraseRecords: (options) => watch('erase', () => warehouse.eraseRecords(options)),
     erasedPlaces: (erasureId) => watch('erase', () => warehouse.erasedPlaces(erasureId)),
     landedFiles: (dataset) => watch('erase', () => warehouse.landedFiles(dataset)),
+    expire: (options) => watch('expire', () => warehouse.expire(options)),
     emptyErased: (options) => watch('erase', () => warehouse.emptyErased(options)),
     check: (timeoutMs) => watch('check', () => warehouse.check(timeoutMs)),
     close: () => warehouse.close(),

@@ -45,7 +45,13 @@ const summarySchema = z.object({
   quality: z.object({ quarantined: z.int(), rejected: z.int(), storedShare: z.number().nullable() }),
   equation: equationSchema,
 });
+const retentionSchema = z.object({
+  days: z.record(z.string(), z.int()),
+  expired: z.int(),
+  erased: z.int(),
+});
 const detailSchema = summarySchema.extend({
+  retention: retentionSchema,
   schema: z.record(z.string(), z.unknown()),
   contract: z.record(z.string(), z.unknown()),
 });
@@ -110,8 +116,10 @@ async function describeDataset(parts: DatasetRouteParts, exchange: Exchange): Pr
   checkDataset(exchange.caller, contract.name);
   const [counts, equation] = await Promise.all([parts.warehouse.counts(), parts.equation()]);
   const { derived, ...declared } = contract;
+  const { expired = 0, erased = 0 } = equation.datasets[contract.name] ?? {};
   sendJson(exchange, 200, {
     ...summaryOf(parts, contract, counts[contract.name], equation.datasets[contract.name]),
+    retention: { days: contract.retentionDays, expired, erased },
     schema: jsonSchemaOf(contract),
     contract: { ...declared, derived: derived?.fields ?? {} },
   });

@@ -128,6 +128,11 @@ const BAD: readonly (readonly [what: string, change: Partial<Contract>, problem:
     /^retentionDays\.silver: 11 is over bronze/,
   ],
   [
+    'a quarantine that outlives bronze',
+    { retentionDays: { ...SOUND.retentionDays, quarantine: 11 } },
+    /^retentionDays\.quarantine: 11 is over bronze/,
+  ],
+  [
     'a model with a capital',
     { gold: { Day: SOUND.gold['by_day'] as Contract['gold'][string] } },
     /^gold\.Day: is not a model name/,

@@ -183,6 +183,11 @@ function retentionProblems(contract: Contract): string[] {
       `retentionDays.silver: ${days.silver} is over bronze's ${days.bronze}, so a rebuild would lose rows. Lower it.`,
     );
   }
+  if (days.quarantine > days.bronze) {
+    problems.push(
+      `retentionDays.quarantine: ${days.quarantine} is over bronze's ${days.bronze}, and what bronze forgets no quarantine keeps. Lower it.`,
+    );
+  }
   return problems;
 }
 

@@ -92,7 +92,7 @@ export const DEPENDENCY_OPERATIONS = {
   warehouse: {
     store: { span: true }, store_range: { span: true }, seal: { span: true }, compact: { span: true }, aggregate: { span: true }, records: { span: true },
     quarantine: { span: true }, audit: { span: true }, write_audit: { span: true }, request_outcome: { span: true },
-    accounting: { span: true }, counts: { span: true }, ledger: { span: true }, erase: { span: true },
+    accounting: { span: true }, counts: { span: true }, ledger: { span: true }, erase: { span: true }, expire: { span: true },
     check: { span: false },
   },
   state: {
@@ -129,6 +129,8 @@ export const LANDING_STEPS = ['check', 'range', 'archive'] as const;
 export const LANDING_OUTCOMES = ['ok', 'failed'] as const;
 export const LANDING_STATES = ['waiting', 'running', 'retrying'] as const;
 export const LANDING_ENDINGS = ['done', 'skipped', 'refused', 'gone'] as const;
+/** Where records rest, and how long is the contract's to say. */
+export const RETENTION_LAYERS = ['silver', 'quarantine', 'bronze', 'dead_letters', 'archive'] as const;
 export const SPAN_DROPS = ['queue_full', 'export_failed', 'shutdown'] as const;
 export const LINE_DROPS = ['buffer_full', 'write_failed'] as const;
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
@@ -221,6 +223,10 @@ export const METRICS = {
   breakerState: { ...vigia, name: 'vigia_breaker_state', kind: 'gauge', unit: '1', help: "1 for the state each dependency's circuit breaker is in.", labels: { dependency: Object.keys(DEPENDENCY_OPERATIONS), state: BREAKER_STATES }, seriesMax: 12 },
   readsRunning: { ...vigia, name: 'vigia_reads_running', kind: 'gauge', unit: 'reads', help: 'Warehouse reads running.' },
   readsWaiting: { ...vigia, name: 'vigia_reads_waiting', kind: 'gauge', unit: 'reads', help: 'Warehouse reads waiting for a connection.' },
+
+  // Retention.
+  expiredRecords: { ...vigia, name: 'vigia_expired_records_total', kind: 'counter', unit: 'records', help: 'Accepted rows that retention took out, by the layer whose days were over.', labels: { dataset: 'dataset', layer: RETENTION_LAYERS }, seriesMax: 500 },
+  expiredFiles: { ...vigia, name: 'vigia_expired_files_total', kind: 'counter', unit: 'files', help: 'Bronze files emptied and archived files removed by retention.', labels: { dataset: 'dataset', layer: RETENTION_LAYERS }, seriesMax: 500 },
 
   // The service and its telemetry.
   buildInfo: { ...vigia, name: 'vigia_build_info', kind: 'gauge', unit: '1', help: 'Always 1; the labels say what runs.', labels: { version: 'build', node: 'build', role: 'build', tracing: 'build' } },
@@ -320,6 +326,8 @@ export const LOG_EVENTS = {
   erasureFailed: { event: 'erasure.failed', level: 'error', about: 'An erasure could not be carried out now; it is tried again, over restarts too.', fields: ['dataset', 'error'] },
   storesCompacted: { event: 'stores.compacted', level: 'info', about: 'Bus, state and warehouse hold no bytes of what was erased any more; databases set aside earlier (files) do.', fields: ['bytesBefore', 'bytes', 'files', 'durationMs'] },
   storesNotCompacted: { event: 'stores.not_compacted', level: 'error', about: 'What was erased is still in freed pages: the compaction that is due failed, and is tried again at the next start.', fields: ['error'] },
+  retentionRan: { event: 'retention.ran', level: 'info', about: 'What the contract keeps no longer was taken out of a layer.', fields: ['dataset', 'layer', 'records', 'files'] },
+  retentionFailed: { event: 'retention.failed', level: 'error', about: 'Retention failed; what is left is tried again at the next look.', fields: ['dataset', 'layer', 'error'] },
   samplesLoaded: { event: 'samples.loaded', level: 'info', about: 'Sample data was accepted.', fields: ['dataset', 'records'] },
   samplesRemoved: { event: 'samples.removed', level: 'info', about: 'Sample data was removed.', fields: ['records'] },
   taskDone: { event: 'task.done', level: 'info', about: 'What a command asked for was done.', fields: ['task', 'durationMs'] },

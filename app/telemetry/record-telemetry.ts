@@ -1,5 +1,5 @@
 /** What is told of rows on their way: outcomes, freshness, the loss equation, and where they rest. */
-import { EQUATION_TERMS, type EquationTerm, type STORAGE_PARTS } from './catalogue.ts';
+import { EQUATION_TERMS, type EquationTerm, type RETENTION_LAYERS, type STORAGE_PARTS } from './catalogue.ts';
 import type { Log } from './log.ts';
 import type { Measures } from './metrics.ts';
 
@@ -70,6 +70,12 @@ export interface RecordTelemetry {
   }): void;
   sealFailed(failure: { readonly error: unknown }): void;
   compactionFailed(failure: { readonly error: unknown }): void;
+  expired(what: {
+    readonly dataset: string;
+    readonly layer: (typeof RETENTION_LAYERS)[number];
+    readonly rows: number;
+    readonly files: number;
+  }): void;
   storage(look: { readonly part: (typeof STORAGE_PARTS)[number]; readonly bytes: number }): void;
   diskUsed(look: { readonly ratio: number }): void;
 }
@@ -189,6 +195,11 @@ function custodyTelemetry({ metrics, log, now }: Parts) {
       log.write('sealFailed', { error });
     },
     compactionFailed: ({ error }) => log.write('compactionFailed', { error }),
+    expired: ({ dataset, layer, rows, files }) => {
+      metrics.add('expiredRecords', { dataset, layer }, rows);
+      metrics.add('expiredFiles', { dataset, layer }, files);
+      log.write('retentionRan', { dataset, layer, records: rows, files });
+    },
     storage: ({ part, bytes }) => metrics.set('storageBytes', { part }, bytes),
     diskUsed: ({ ratio }) => metrics.set('diskUsed', {}, ratio),
   } satisfies Partial<RecordTelemetry>;

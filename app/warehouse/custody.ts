@@ -40,6 +40,12 @@ interface BuryOptions {
   readonly faultPoints?: string;
 }
 
+interface Buried {
+  readonly rows: number;
+  /** The tombstones. */
+  readonly file: BronzeFile;
+}
+
 export class Custody {
   readonly #parts: CustodyParts;
   readonly #compaction = new Compaction();
@@ -102,39 +108,40 @@ export class Custody {
 
   removeSamples(): Promise<number> {
     const { writer, store, datasets } = this.#parts;
-    return writer.exclusive((sql) => {
+    return writer.exclusive(async (sql) => {
       const { commitNumber } = store.nextCommit();
-      return this.bury(sql, {
+      const { rows } = await this.bury(sql, {
         tombstones: sampleTombstones({ datasets, commitNumber }),
         told: { step: 'samples.remove', actor: 'system', dataset: '', source: 'silver' },
       });
+      return rows;
     });
   }
 
-  /** Durable tombstones, then one transaction that carries them out. Answers the accepted rows that are gone with it. */
-  async bury(sql: Sql, { tombstones, told, faultPoints }: BuryOptions): Promise<number> {
+  /** Durable tombstones, then one transaction that carries them out. `rows`: accepted ones that are gone with it. */
+  async bury(sql: Sql, { tombstones, told, faultPoints }: BuryOptions): Promise<Buried> {
     const { bronze, store, datasets, partitions, options } = this.#parts;
     const startedAt = this.#now();
     const commit = store.nextCommit();
     const file = await bronze.sealTombstones(sql, tombstones);
     if (faultPoints !== undefined) options.faultPoint?.(`${faultPoints}-after-tombstones`);
     const generation = newId();
-    const removed = await sql.transaction(async () => {
-      const rows = await applyTombstones(sql, { path: file.path, datasets });
+    const rows = await sql.transaction(async () => {
+      const removed = await applyTombstones(sql, { path: file.path, datasets });
       await registerFiles(sql, [file]);
       await sql.run('INSERT INTO custody.commits VALUES ($1, $2)', [
         BigInt(commit.commitNumber),
         BigInt(commit.committedAtMs),
       ]);
       await sql.run("UPDATE custody.facts SET value = $1 WHERE name = 'generation'", [generation]);
-      await this.#tell(sql, { ...told, target: file.hash, startedAt, read: rows, stored: 0 });
-      return rows;
+      await this.#tell(sql, { ...told, target: file.hash, startedAt, read: removed, stored: 0 });
+      return removed;
     });
     if (faultPoints !== undefined) options.faultPoint?.(`${faultPoints}-after-commit`);
     store.committed(commit);
     partitions.startGeneration(generation);
     for (const dataset of datasets) partitions.touch({ dataset, days: partitions.days(dataset), commit });
-    return removed;
+    return { rows, file };
   }
 
   /** Files in the place of files, one such work at a time: what one has listed the other may be about to remove. */

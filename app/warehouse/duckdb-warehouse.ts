@@ -19,6 +19,7 @@ import { type Commit, Partitions } from './partitions.ts';
 import { RangeStore } from './range-store.ts';
 import { RecordErasure } from './record-erasure.ts';
 import { openOrReplace } from './recovery.ts';
+import { Retention } from './retention.ts';
 import { SEEN_IDS_BYTES_MAX, SeenIds } from './seen-ids.ts';
 
 export const DATABASE_FILE = 'warehouse.duckdb';
@@ -104,6 +105,7 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
     ranges,
     custody,
     erasure: new RecordErasure({ options, writer, sealer, store, bronze, custody }),
+    retention: new Retention({ options, writer, sealer, store, bronze, custody }),
     partitions,
     datasets,
     broken,

@@ -27,17 +27,20 @@ import type { DuckdbReaders } from './duckdb-readers.ts';
 import { readAggregate, readRecords } from './duckdb-reads.ts';
 import { type DuckdbSession, isBroken, type Sql } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
-import type { EraseOptions, FindOptions, FoundRecords, RecordPlace } from './erasable.ts';
+import type { EraseOptions, FindOptions, FoundRecords, LandedFile, RecordPlace } from './erasable.ts';
 import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { Partitions, TimeRange } from './partitions.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
 import type { RangeStore } from './range-store.ts';
 import type { RecordErasure } from './record-erasure.ts';
 import type { RecoveryProgress } from './recovery.ts';
+import type { Retention } from './retention.ts';
 import type {
   AggregateResult,
   AuditEntry,
   DatasetCounts,
+  Expired,
+  ExpireOptions,
   PartitionsVersion,
   QuarantinedRow,
   ReadBudget,
@@ -96,6 +99,7 @@ export interface WarehouseParts {
   readonly ranges: RangeStore;
   readonly custody: Custody;
   readonly erasure: RecordErasure;
+  readonly retention: Retention;
   readonly partitions: Partitions;
   /** Every dataset with a silver table, also those whose contract is gone. */
   readonly datasets: readonly string[];
@@ -225,8 +229,12 @@ export class EmbeddedWarehouse implements Warehouse {
     return this.#parts.erasure.places(erasureId);
   }
 
-  landedFiles(dataset: string): Promise<readonly string[]> {
+  landedFiles(dataset: string): Promise<readonly LandedFile[]> {
     return this.#parts.erasure.landedFiles(dataset);
+  }
+
+  expire(options: ExpireOptions): Promise<Expired> {
+    return this.#parts.retention.expire(options);
   }
 
   emptyErased(options: { readonly dataset: string; readonly erasureId: string }): Promise<number> {

@@ -20,6 +20,7 @@ import {
   type FindOptions,
   type FoundRecord,
   type FoundRecords,
+  type LandedFile,
   type RecordKey,
   type RecordPlace,
 } from './erasable.ts';
@@ -63,11 +64,12 @@ export class RecordErasure {
       await this.#addReadable(sql, options, since);
       const select = `SELECT DISTINCT ${literal(dataset)} AS dataset, message_id, "index", 'erased' AS reason FROM erasing`;
       const commitNumber = since ?? store.nextCommit().commitNumber;
-      return custody.bury(sql, {
+      const { rows } = await custody.bury(sql, {
         tombstones: tombstones(select, { commitNumber, cause: erasureId }),
         told: { step: 'erase', actor, dataset, source: fingerprintOf(records) },
         faultPoints: 'erase',
       });
+      return rows;
     });
   }
 
@@ -102,15 +104,16 @@ export class RecordErasure {
     return rows.map((row) => ({ requestId: String(row.request), index: Number(row.index) }));
   }
 
-  /** Ids of the files that ranges were stored of. */
-  async landedFiles(dataset: string): Promise<readonly string[]> {
+  /** The files that ranges were stored of. */
+  async landedFiles(dataset: string): Promise<readonly LandedFile[]> {
     const rows = await this.#parts.writer.exclusive((sql) =>
       sql.rows(
-        "SELECT DISTINCT split_part(source, ':', 1) AS id FROM custody.audit WHERE step = 'landing.range' AND dataset = $1",
+        `SELECT split_part(source, ':', 1) AS file_id, epoch_ms(max(started_at))::DOUBLE AS taken FROM custody.audit
+         WHERE step = 'landing.range' AND dataset = $1 GROUP BY file_id`,
         [dataset],
       ),
     );
-    return rows.map(({ id }) => String(id));
+    return rows.map(({ file_id, taken }) => ({ fileId: String(file_id), takenAtMs: Number(taken) }));
   }
 
   async #graves(): Promise<readonly BronzeFile[]> {

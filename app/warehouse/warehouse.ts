@@ -6,7 +6,7 @@
  */
 import type { Envelope } from '../bus/envelope.ts';
 import type { RowValue } from '../datasets/contract.ts';
-import type { EraseOptions, FindOptions, FoundRecords, RecordPlace } from './erasable.ts';
+import type { EraseOptions, FindOptions, FoundRecords, LandedFile, RecordPlace } from './erasable.ts';
 import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
 
@@ -163,6 +163,26 @@ export interface DatasetCounts {
   readonly lastCommitAtMs: number | undefined;
 }
 
+/** `bronze`: everything that is known of a row but that it was there. */
+export type ExpiringLayer = 'silver' | 'quarantine' | 'bronze';
+
+export interface ExpireOptions {
+  readonly dataset: string;
+  readonly layer: ExpiringLayer;
+  /** Midnight UTC: what was received before goes. */
+  readonly beforeMs: number;
+  /** About how many rows at once. */
+  readonly rowsMax: number;
+}
+
+export interface Expired {
+  /** Accepted ones that are in the state `expired` now. */
+  readonly rows: number;
+  /** Bronze files that were emptied. */
+  readonly files: number;
+  readonly more: boolean;
+}
+
 export interface Warehouse {
   readonly name: 'embedded' | 'bigquery';
   /**
@@ -231,8 +251,10 @@ export interface Warehouse {
   eraseRecords(options: EraseOptions): Promise<number>;
   /** What this erasure took, wherever it lay. */
   erasedPlaces(erasureId: string): Promise<readonly RecordPlace[]>;
-  /** Ids (SHA-256, hex) of the files that ranges of this dataset were stored of. */
-  landedFiles(dataset: string): Promise<readonly string[]>;
+  /** The files that ranges of this dataset were stored of. */
+  landedFiles(dataset: string): Promise<readonly LandedFile[]>;
+  /** Takes out some of what was received before; `more` when there is more. */
+  expire(options: ExpireOptions): Promise<Expired>;
   /** Takes the content of what this erasure erased out of bronze; may be done again. Answers how many files changed. */
   emptyErased(options: { readonly dataset: string; readonly erasureId: string }): Promise<number>;
   /** Rejects when a trivial read fails within the timeout. */
