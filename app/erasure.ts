@@ -29,7 +29,7 @@ export const COMPACTION_FACT = 'compaction-due';
 const SETTLE_TIMEOUT_MS = 10_000;
 const SETTLE_LOOK_MS = 20;
 const ANSWER_TIMEOUT_MS = 20_000;
-const RETRY_MS = 1_000;
+const RETRY_MS = 5_000;
 const LETTERS_PAGE = 100;
 /** A letter may be put back while it is taken apart; then it is waited for once more. */
 const DEAD_ROUNDS_MAX = 5;
