@@ -43,6 +43,15 @@ export class Canaries {
     }
   }
 
+  /** Nobody kills this process. */
+  async eraseOne(service: ServiceProcess): Promise<void> {
+    const number = this.#options.nextNumber();
+    this.#open.set(number, undefined);
+    if (!(await this.#plant(number, { alive: () => true, service })))
+      throw new Error(`flight ${number} was not taken:\n${service.output()}`);
+    while (!(await this.#erase(service, number))) await pause(LOOK_MS);
+  }
+
   /** Nobody kills this process: every deletion is answered. No file may wait. */
   async eraseRest(service: ServiceProcess): Promise<void> {
     for (const number of this.#reachable()) while (!(await this.#erase(service, number))) await pause(LOOK_MS);

@@ -8,10 +8,10 @@ export type Dying =
   | { readonly kind: 'point'; readonly name: string; readonly passing: number; readonly beside: Beside };
 
 /**
- * What happens to the folder besides: a backup is asked for, records are erased, small bronze files are there to be put
- * together, or the folder is one of format 0 again.
+ * What happens to the folder besides: a backup is asked for, records are erased, or were erased before so that the start
+ * rids the stores of their bytes, small bronze files are there to be put together, or the folder is one of format 0 again.
  */
-export type Beside = 'nothing' | 'backup' | 'compaction' | 'erasure' | 'migration';
+export type Beside = 'nothing' | 'backup' | 'bronze compaction' | 'erasure' | 'migration' | 'store compaction';
 
 interface FaultPoint {
   readonly name: string;
@@ -30,25 +30,29 @@ export const FAULT_POINTS: readonly FaultPoint[] = [
   { name: 'landing-checked', passingsMax: 2 },
   { name: 'while-sealing', passingsMax: 3 },
   { name: 'range-drafted', passingsMax: 6 },
-  { name: 'rewrite-drafted', passingsMax: 1, beside: 'compaction' },
+  { name: 'rewrite-drafted', passingsMax: 1, beside: 'bronze compaction' },
   { name: 'after-commit', passingsMax: 4 },
   { name: 'landing-archiving', passingsMax: 2 },
-  { name: 'rewrite-noted', passingsMax: 1, beside: 'compaction' },
+  { name: 'rewrite-noted', passingsMax: 1, beside: 'bronze compaction' },
+  { name: 'erase-after-tombstones', passingsMax: 1, beside: 'erasure' },
   { name: 'while-migrating', passingsMax: 1, beside: 'migration' },
   { name: 'landing-archived', passingsMax: 2 },
-  { name: 'rewrite-switched', passingsMax: 1, beside: 'compaction' },
+  { name: 'while-compacting', passingsMax: 3, beside: 'store compaction' },
+  { name: 'rewrite-switched', passingsMax: 1, beside: 'bronze compaction' },
   { name: 'before-idempotency-answer', passingsMax: 10 },
+  { name: 'erase-after-commit', passingsMax: 1, beside: 'erasure' },
   { name: 'while-backing-up', passingsMax: 1, beside: 'backup' },
-  { name: 'rewrite-recorded', passingsMax: 1, beside: 'compaction' },
+  { name: 'rewrite-recorded', passingsMax: 1, beside: 'bronze compaction' },
+  { name: 'erase-while-rewriting', passingsMax: 1, beside: 'erasure' },
   { name: 'after-idempotency-answer', passingsMax: 10 },
-  { name: 'rewrite-removed', passingsMax: 1, beside: 'compaction' },
+  { name: 'rewrite-removed', passingsMax: 1, beside: 'bronze compaction' },
 ];
 
 const KILL_AFTER_MS_MAX = 600;
 /** A command takes a second to start, and what it asks for some more. */
 const KILL_BESIDE_AFTER_MS_MAX = 2_500;
 /** What happens when a process dies at a moment. */
-const BESIDES: readonly Beside[] = ['nothing', 'nothing', 'backup'];
+const BESIDES: readonly Beside[] = ['nothing', 'nothing', 'backup', 'erasure'];
 
 /**
  * The points come in turn, from the first; half of the deaths are at moments, but no point is left out for them while

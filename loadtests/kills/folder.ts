@@ -25,8 +25,18 @@ const POINT_TIMEOUT_MS = 20_000;
 /** More would only wait: files are taken one after another. */
 const WAITING_FILES_MAX = 3;
 const DROP_LOOK_MS = 20;
-/** An erasure waits several times for what was accepted before; under all the load there is it would take half a minute. */
-const ERASURE_PACE_MS = 250;
+/**
+ * Between an answer and the next request. An erasure waits several times for what was accepted before, and under all the
+ * load there is it would take half a minute; other work lasts longer than a kill at once does, and would pile up rows.
+ */
+const PACE_MS: Readonly<Record<Beside, number>> = {
+  nothing: 0,
+  backup: 50,
+  'bronze compaction': 50,
+  erasure: 250,
+  migration: 0,
+  'store compaction': 50,
+};
 const RANGE_ROWS = 150;
 /** One more than are left alone (COMPACTION_FILES_MAX in app/warehouse/bronze-compaction.ts). */
 const SMALL_FILES = 17;
@@ -142,7 +152,7 @@ export class KillFolder {
       living = false;
     });
     const alive = (): boolean => living;
-    const paceMs = beside === 'erasure' ? ERASURE_PACE_MS : 0;
+    const paceMs = PACE_MS[beside];
     await Promise.all([
       this.#senders.sendWhile(alive, { service, seed, paceMs }),
       this.#dropWhile(alive, { seed, paceMs: Math.max(paceMs, DROP_LOOK_MS) }),
@@ -171,8 +181,9 @@ export class KillFolder {
   ): Promise<void> {
     switch (beside) {
       case 'nothing':
-      case 'compaction':
+      case 'bronze compaction':
       case 'migration':
+      case 'store compaction':
         return;
       case 'backup':
         while (alive()) await backUp(this.#dataDir);
@@ -190,10 +201,12 @@ export class KillFolder {
       case 'backup':
       case 'erasure':
         return;
-      case 'compaction':
+      case 'bronze compaction':
         return this.#makeSmallFiles();
       case 'migration':
         return this.#makeOld();
+      case 'store compaction':
+        return this.#run((service) => this.#canaries.eraseOne(service));
       default:
         throw new Error(`unreachable ${beside satisfies never}`);
     }
