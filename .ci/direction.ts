@@ -60,7 +60,13 @@ const JOURNEY = [
 const OPEN_FACTS = ['**/app/telemetry/catalogue.ts', '**/app/datasets/datasets.json'] as const;
 const OTHER_FOLDERS = ['**/app/**', '**/observability/**', '**/loadtests/**', '**/infra/**', '**/.ci/**'] as const;
 
-const GROUND = ['app/config.ts', 'app/config.generate.ts', 'app/errors.ts', 'app/lmdb-durability.ts'] as const;
+const GROUND = [
+  'app/config.ts',
+  'app/config.generate.ts',
+  'app/errors.ts',
+  'app/lmdb-durability.ts',
+  'app/durable-folder.ts',
+] as const;
 const BUS_ADAPTERS = ['app/bus/lmdb-*.ts', 'app/bus/commit-queue.ts'] as const;
 const STATE_ADAPTERS = ['app/state/lmdb-*.ts'] as const;
 const WAREHOUSE_ADAPTERS = [
@@ -73,7 +79,7 @@ export const AREAS: readonly Area[] = [
   folder('api', { may: JOURNEY, owns: ['api'], because: 'api knows the interfaces, never an adapter or subscriber' }),
   folder('subscriber', { may: JOURNEY, because: 'subscriber knows the interfaces, never an adapter or api' }),
   folder('landing', {
-    may: [...JOURNEY, '../warehouse/file-range.ts'],
+    may: [...JOURNEY, '../durable-folder.ts', '../warehouse/file-range.ts'],
     because: 'landing knows the interfaces, never an adapter, api or subscriber',
   }),
   folder('record', {
@@ -88,7 +94,7 @@ export const AREAS: readonly Area[] = [
   }),
   ...interfaceFolder('warehouse', {
     adapters: WAREHOUSE_ADAPTERS,
-    may: [...CONTRACTS, '../bus/envelope.ts'],
+    may: [...CONTRACTS, '../bus/envelope.ts', '../durable-folder.ts'],
     owns: ['duckdb'],
   }),
   {

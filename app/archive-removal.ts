@@ -12,7 +12,7 @@ import { randomUUID } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { syncPath } from './folder-copy.ts';
+import { syncPath } from './durable-folder.ts';
 import { type NamedFile, readName } from './landing/landing-name.ts';
 import { type CutTaker, RecordCutter, type RecordPlace } from './landing/record-cutter.ts';
 import { inflate } from './record/inflate.ts';

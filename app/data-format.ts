@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeBackup } from './backup.ts';
-import { syncPath } from './folder-copy.ts';
+import { syncPath } from './durable-folder.ts';
 
 export const DATA_FORMAT = 1;
 const FORMAT_FILE = 'format.json';

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
 import { link, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
+import { syncPath } from './durable-folder.ts';
 
 export interface CopiedFile {
   /** Below the folder, with `/` between names. */
@@ -64,11 +65,6 @@ export async function syncFolders(dir: string): Promise<void> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
   const folders = entries.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
   for (const folder of [...folders, dir, dirname(dir)]) await syncPath(folder);
-}
-
-export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  await handle.sync().finally(() => handle.close());
 }
 
 async function linked(from: string, to: string): Promise<boolean> {

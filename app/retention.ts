@@ -10,7 +10,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bus, UnsettledMessage } from './bus/bus.ts';
 import type { Contract } from './datasets/contract.ts';
-import { syncPath } from './folder-copy.ts';
+import { syncPath } from './durable-folder.ts';
 import { RETENTION_LAYERS } from './telemetry/catalogue.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 import type { ExpiringLayer, Warehouse } from './warehouse/warehouse.ts';

@@ -4,11 +4,12 @@
  * state store knows it.
  */
 import { constants, createWriteStream } from 'node:fs';
-import { copyFile, lstat, mkdir, rename, rm, utimes } from 'node:fs/promises';
+import { copyFile, lstat, rename, rm, utimes } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { makeFolder, syncPath } from '../durable-folder.ts';
 import { landingId } from './landing-folder.ts';
 
 export interface DroppedFile {
@@ -30,7 +31,7 @@ export async function dropFile({ dataDir, source, dataset, name, settleMs }: Dro
   const landing = join(dataDir, 'landing');
   const path = await freePath(landing, dataset, name);
   const target = join(landing, path);
-  await mkdir(dirname(target), { recursive: true });
+  await makeFolder(dirname(target), dataDir);
   const part = `${target}.part`;
   try {
     // Where the disk can share blocks between files the copy takes neither time nor space.
@@ -38,7 +39,9 @@ export async function dropFile({ dataDir, source, dataset, name, settleMs }: Dro
     else await pipeline(source, createWriteStream(part, { flags: 'wx' }));
     const long = new Date(Date.now() - 2 * settleMs - 1_000);
     await utimes(part, long, long);
+    await syncPath(part);
     await rename(part, target);
+    await syncPath(dirname(target));
   } catch (error) {
     await rm(part, { force: true });
     throw error;

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { constants, type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { makeFolder, syncPath } from '../durable-folder.ts';
 import { fileChanged, fileGone, fileNotRegular } from './file-problems.ts';
 import { isPassedOver } from './landing-name.ts';
 
@@ -84,7 +85,7 @@ export class LandingFolder {
 
   async archive(path: string, file: { readonly dataset: string; readonly fileId: string }): Promise<string> {
     const target = this.archivePath(path, file);
-    await mkdir(join(this.#dataDir, dirname(target)), { recursive: true });
+    await makeFolder(join(this.#dataDir, dirname(target)), this.#dataDir);
     // The archive has it, perhaps without what was erased from it since: that does not come back.
     if (await exists(join(this.#dataDir, target))) await this.#remove(path);
     else await this.#move(path, target);
@@ -129,7 +130,7 @@ export class LandingFolder {
 
   async #remove(path: string): Promise<void> {
     await rm(this.at(path), { force: true });
-    await syncFolder(dirname(this.at(path)));
+    await syncPath(dirname(this.at(path)));
   }
 
   async #move(path: string, target: string): Promise<void> {
@@ -138,7 +139,7 @@ export class LandingFolder {
     await rename(from, to).catch((error: unknown) => {
       throw codeOf(error) === 'ENOENT' ? fileGone() : error;
     });
-    for (const folder of new Set([dirname(from), dirname(to)])) await syncFolder(folder);
+    for (const folder of new Set([dirname(from), dirname(to)])) await syncPath(folder);
   }
 }
 
@@ -161,15 +162,6 @@ async function entriesOf(folder: string) {
 
 async function exists(path: string): Promise<boolean> {
   return (await lstat(path).catch(unlessMissing)) !== undefined;
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 function unlessMissing(error: unknown): undefined {

@@ -267,7 +267,13 @@ function plus(counts: LandingCounts, { counts: more }: RangeOutcome, records: nu
   };
 }
 
-async function archive(parts: TakeParts, { file, contract }: OpenFile, { fileId }: LandingPlan): Promise<string> {
+/** Durable in the archive before it leaves landing: who wrote it may never have asked for its bytes to be. */
+async function archive(
+  parts: TakeParts,
+  { handle, file, contract }: OpenFile,
+  { fileId }: LandingPlan,
+): Promise<string> {
+  await handle.sync();
   await parts.folder.checkUnchanged(file);
   parts.faultPoint('landing-archiving');
   const movedTo = await timed(parts, 'archive', () =>

@@ -4,8 +4,9 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolder, syncPath } from '../durable-folder.ts';
 import { literal, type Sql, StartError } from './duckdb-session.ts';
 
 export type BronzeKind = 'rows' | 'audit' | 'tombstones';
@@ -58,7 +59,7 @@ export async function draftFile(options: {
     );
     const [counted] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM read_parquet(${literal(temporary)})`);
     written?.();
-    await syncFile(temporary);
+    await syncPath(temporary);
     const { size } = await stat(temporary);
     return { temporary, hash: await hashOf(temporary), bytes: size, rows: Number(counted?.rows) };
   } catch (error) {
@@ -76,14 +77,14 @@ export async function placeFile(
   const path = join(root, folder, `${hash}.parquet`);
   await makeFolder(dirname(path), root);
   await rename(temporary, path);
-  await syncFile(dirname(path));
+  await syncPath(dirname(path));
   return path;
 }
 
 /** Durably; what is gone already stays gone. */
 export async function removeFiles(paths: readonly string[]): Promise<void> {
   for (const path of paths) await rm(path, { force: true });
-  for (const folder of new Set(paths.map((path) => dirname(path)))) await syncFile(folder);
+  for (const folder of new Set(paths.map((path) => dirname(path)))) await syncPath(folder);
 }
 
 export async function requireIntact({ path, hash }: BronzeFile): Promise<void> {
@@ -115,21 +116,4 @@ async function hashOf(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest('hex');
-}
-
-/** Of a folder: makes the names in it durable. */
-export async function syncFile(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** A new folder's name is durable only when its parent is synced. */
-export async function makeFolder(path: string, root: string): Promise<void> {
-  const made = await mkdir(path, { recursive: true });
-  if (made === undefined) return;
-  for (let folder = dirname(path); folder.length >= root.length; folder = dirname(folder)) await syncFile(folder);
 }

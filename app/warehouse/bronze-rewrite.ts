@@ -13,6 +13,7 @@
 import { randomUUID } from 'node:crypto';
 import { access, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { makeFolder, syncPath } from '../durable-folder.ts';
 import { AppError } from '../errors.ts';
 import { registeredHashes, registerFiles, ROWS_ORDER } from './bronze.ts';
 import {
@@ -22,11 +23,9 @@ import {
   draftFile,
   type DraftFile,
   factsOf,
-  makeFolder,
   placeFile,
   removeFiles,
   requireIntact,
-  syncFile,
 } from './bronze-file.ts';
 import { type DuckdbSession, literal, type Sql } from './duckdb-session.ts';
 
@@ -184,7 +183,7 @@ async function writeNote({ root, workDir }: RewriteOptions, rewrite: Rewrite): P
   const note = join(root, NOTES_FOLDER, name);
   await makeFolder(dirname(note), root);
   await rename(join(workDir, name), note);
-  await syncFile(dirname(note));
+  await syncPath(dirname(note));
   return note;
 }
 

@@ -75,7 +75,7 @@ export class Custody {
         }
       }),
     );
-    for (const file of files) this.#mayCompact(file);
+    for (const file of files) this.mayCompact(file);
     await this.#sealAudit();
     const sum = (pick: (file: SealedFile) => number): number => files.reduce((total, file) => total + pick(file), 0);
     return { files: files.length, rows: sum(({ rows }) => rows), bytes: sum(({ bytes }) => bytes) };
@@ -91,7 +91,7 @@ export class Custody {
     const audit = await bronze.sealAudit(sealer, sealedTo);
     if (audit === undefined) return;
     await writer.exclusive((sql) => registerFiles(sql, [audit]));
-    this.#mayCompact(audit);
+    this.mayCompact(audit);
   }
 
   /** Files that failed are no candidates again before the next open: a damaged one would be read at every call. */
@@ -104,6 +104,11 @@ export class Custody {
       await this.rewrite({ files: plain, keep: 'all', reason: 'compact' });
       return { files: files.length, bytes };
     });
+  }
+
+  /** A registered file that this process wrote. */
+  mayCompact(file: SealedFile): void {
+    this.#compaction.add({ ...file, order: Math.max(file.firstSettleOrder, file.lastOrdinal) });
   }
 
   removeSamples(): Promise<number> {
@@ -227,10 +232,6 @@ export class Custody {
       const row = known.get(file.hash);
       if (row !== undefined) this.#compaction.add({ ...file, bytes: Number(row.bytes), order: Number(row.place) });
     }
-  }
-
-  #mayCompact(file: SealedFile): void {
-    this.#compaction.add({ ...file, order: Math.max(file.firstSettleOrder, file.lastOrdinal) });
   }
 
   #now(): string {

@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import { syncFile } from './bronze-file.ts';
+import { syncPath } from '../durable-folder.ts';
 import { literal } from './duckdb-session.ts';
 import { DATABASE_FILE } from './duckdb-warehouse.ts';
 
@@ -45,11 +45,11 @@ export async function compactDatabase({ dir, memoryMib, threads, faultPoint }: C
     await requireEqual(connection);
     await run(connection, ['DETACH compacted', 'DETACH original']);
   });
-  await syncFile(copy);
+  await syncPath(copy);
   faultPoint?.('while-compacting');
   for (const one of [path, copy]) if (existsSync(`${one}.wal`)) throw new Error(`${one}.wal is still there`);
   await rename(copy, path);
-  await syncFile(dir);
+  await syncPath(dir);
 }
 
 async function requireEqual(connection: DuckDBConnection): Promise<void> {

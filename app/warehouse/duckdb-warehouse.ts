@@ -7,8 +7,9 @@
 import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { DuckDBInstance } from '@duckdb/node-api';
+import { syncPath } from '../durable-folder.ts';
 import { Bronze } from './bronze.ts';
-import { syncFile } from './bronze-file.ts';
+import type { SealedFile } from './bronze-file.ts';
 import { Custody } from './custody.ts';
 import { DuckdbReaders } from './duckdb-readers.ts';
 import { prepareSchema, silverTable } from './duckdb-schema.ts';
@@ -59,7 +60,7 @@ export async function openDuckdbWarehouse(options: WarehouseOptions): Promise<Em
   try {
     await writeFile(places.mark, `${process.pid}\n`, { flush: true });
     // The names of the mark, of bronze and of a new database, which a power cut could take away again.
-    await syncFile(dir);
+    await syncPath(dir);
     for (const name of await readdir(places.work)) await rm(join(places.work, name), { recursive: true });
     return await compose({ options, places, instance, unclean });
   } catch (error) {
@@ -90,7 +91,8 @@ async function compose({ options, places, instance, unclean }: ComposeOptions): 
   const sealer = session();
   const custody = new Custody({ options, places, writer, sealer, store, bronze, partitions, datasets });
   const landing = session();
-  const ranges = new RangeStore({ options, places, session: landing, writer, store, partitions, seen });
+  const onBronze = (file: SealedFile): void => custody.mayCompact(file);
+  const ranges = new RangeStore({ options, places, session: landing, writer, store, partitions, seen, onBronze });
   const warehouse = new EmbeddedWarehouse({
     options,
     places,

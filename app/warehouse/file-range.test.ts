@@ -11,6 +11,7 @@ import { decodeBody } from '../record/decode.ts';
 import { eventIdInFile } from '../record/identity.ts';
 import { rejectOf } from '../record/reject-text.ts';
 import { compileValidator } from '../record/validate.ts';
+import { COMPACTION_FILES_MAX } from './bronze-compaction.ts';
 import { type Proof, takeProof } from './duckdb-proof.ts';
 import { DuckdbSession } from './duckdb-session.ts';
 import { DATABASE_FILE, openDuckdbWarehouse } from './duckdb-warehouse.ts';
@@ -168,6 +169,17 @@ describe('a range of a file', () => {
   };
   const bronzeFiles = async (): Promise<number> =>
     (await readdir(join(dir, 'bronze'), { recursive: true })).filter((name) => name.endsWith('.parquet')).length;
+
+  it('is put together with others of its size while the service runs, and stays what it was', async () => {
+    const warehouse = await open();
+    const lines = Array.from({ length: COMPACTION_FILES_MAX + 1 }, (_, at) => trip(at));
+    await storeFile(warehouse, { lines, size: 1 });
+    assert.equal((await warehouse.compact()).files, COMPACTION_FILES_MAX + 1);
+    assert.equal(await bronzeFiles(), 1);
+    const [first] = await ranges({ lines, size: 1 });
+    assert.ok(first);
+    assert.equal((await warehouse.storeRange(first.range, first.judge)).counts.replayedMessages, 1);
+  });
 
   it('is stored whole, and SQL alone reads what is plain', async () => {
     const warehouse = await open();

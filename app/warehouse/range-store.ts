@@ -33,6 +33,8 @@ export interface RangeStoreOptions {
   readonly store: DuckdbStore;
   readonly partitions: Partitions;
   readonly seen: SeenIds;
+  /** After its commit: it may be put together with others. */
+  readonly onBronze: (file: SealedFile) => void;
 }
 
 /** One is staged while the one before is committed. */
@@ -124,6 +126,7 @@ export class RangeStore {
         commit,
         fill: () => this.#fill({ sql, prepared, commit, file }),
       });
+      this.#parts.onBronze(file);
       return outcome;
     } catch (error) {
       await this.#takeBack(sql, { file, messageId: range.messageId });
