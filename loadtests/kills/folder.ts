@@ -20,8 +20,8 @@ import { DroppedFiles } from './dropped-files.ts';
 import type { Beside, Dying } from './dying.ts';
 import { Senders } from './senders.ts';
 
-/** A named point is passed within a second or three; when it is not, the process is killed after this. */
-const POINT_TIMEOUT_MS = 20_000;
+/** A named point is passed within a second or three, or ten where others keep the machine busy; then it is killed. */
+const POINT_TIMEOUT_MS = 30_000;
 /** More would only wait: files are taken one after another. */
 const WAITING_FILES_MAX = 3;
 const DROP_LOOK_MS = 20;
