@@ -6,11 +6,12 @@
 import { constants, createWriteStream } from 'node:fs';
 import { copyFile, lstat, rename, rm, utimes } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { makeFolder, syncPath } from '../durable-folder.ts';
 import { landingId } from './landing-folder.ts';
+import { fittingName } from './landing-name.ts';
 
 export interface DroppedFile {
   readonly id: string;
@@ -32,7 +33,7 @@ export async function dropFile({ dataDir, source, dataset, name, settleMs }: Dro
   const path = await freePath(landing, dataset, name);
   const target = join(landing, path);
   await makeFolder(dirname(target), dataDir);
-  const part = `${target}.part`;
+  const part = join(dirname(target), fittingName(basename(target), { suffix: '.part' }));
   try {
     // Where the disk can share blocks between files the copy takes neither time nor space.
     if (typeof source === 'string') await copyFile(source, part, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
@@ -55,5 +56,5 @@ async function freePath(landing: string, dataset: string, name: string): Promise
     () => true,
     () => false,
   );
-  return `${dataset}/${taken ? `${randomBytes(4).toString('hex')}-${name}` : name}`;
+  return `${dataset}/${taken ? fittingName(name, { prefix: `${randomBytes(4).toString('hex')}-` }) : name}`;
 }

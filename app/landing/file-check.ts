@@ -15,12 +15,17 @@ import { planRanges, type RecordFormat } from './range-plan.ts';
 const CHUNK_BYTES = 256 * 1024;
 
 /** A Parquet file as NDJSON, in the order of the file, with values as the contract's reader takes them. */
-export type ReadParquet = (options: { readonly path: string; readonly contract: Contract }) => AsyncIterable<Buffer>;
+export type ReadParquet = (options: {
+  readonly path: string;
+  readonly folder: string;
+  readonly contract: Contract;
+}) => AsyncIterable<Buffer>;
 
 export interface CheckOptions {
   readonly handle: FileHandle;
-  /** Of the same file, for a reader that opens it itself. */
+  /** Of the same file, for a reader that opens it itself, and the folder that it lies in. */
   readonly path: string;
+  readonly folder: string;
   readonly named: NamedFile;
   readonly contract: Contract;
   /** Where the work file is made when one is needed. */
@@ -98,8 +103,8 @@ async function* kept(
 }
 
 async function* fromParquet(options: CheckOptions, whole: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const { path, contract, readParquet } = options;
+  const { path, folder, contract, readParquet } = options;
   if (readParquet === undefined) throw new Error('nobody reads Parquet here');
   for await (const _chunk of whole);
-  yield* kept(readParquet({ path, contract }), options);
+  yield* kept(readParquet({ path, folder, contract }), options);
 }

@@ -36,12 +36,26 @@ export function fileTooLarge(bytesMax: number): AppError {
   });
 }
 
-/** Disk, permissions: what the operator mends, and then it goes on. The system's message names paths, which are ours. */
+const SYSTEM_REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'the service may not read or move it; give its user the right to',
+  EPERM: 'the service may not read or move it; give its user the right to',
+  EROFS: 'the disk can only be read',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk is full for the service (quota)',
+  EIO: 'the disk does not answer as it should',
+  EMFILE: 'the service has too many files open',
+  ENFILE: 'the system has too many files open',
+  ENOENT: 'a folder that the service needs is gone',
+  EXDEV: 'landing and archive are on two disks; put them on one',
+};
+
+/** Disk, permissions: what the operator mends, and then it goes on. Not in the system's words, which name our paths. */
 export function fileUnreadable(cause: unknown): AppError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+  const reason = SYSTEM_REASONS[code] ?? `the system refused it (${code})`;
   return new AppError({
     code: 'FILE_UNREADABLE',
-    publicMessage: `FILE_UNREADABLE: ${reason}. The file stays where it is and is tried again.`,
+    publicMessage: `FILE_UNREADABLE: ${reason}. The file stays where it is and is tried again; the log says more.`,
     cause,
   });
 }

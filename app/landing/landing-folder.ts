@@ -3,12 +3,13 @@
  * must not be able to have another file read. A file is moved by rename, so that it is always in exactly one place.
  */
 import { createHash } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
+import { isUtf8 } from 'node:buffer';
+import type { BigIntStats, Dirent } from 'node:fs';
 import { constants, type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder, syncPath } from '../durable-folder.ts';
 import { fileChanged, fileGone, fileNotRegular } from './file-problems.ts';
-import { isPassedOver } from './landing-name.ts';
+import { fittingName, isPassedOver } from './landing-name.ts';
 
 export interface FoundFile {
   readonly id: string;
@@ -20,21 +21,31 @@ export interface FoundFile {
   /** Its content is older than its name: it was moved in. */
   readonly movedInMs: number;
   readonly regular: boolean;
+  /** False: not UTF-8, so that no path that we can write down leads to it. */
+  readonly nameIsText: boolean;
 }
 
-/** Entries of one look; a folder with more is looked through again. */
+/** Files of one look; of more the others are seen when these are gone. */
 const FILES_MAX = 10_000;
 /** O_NONBLOCK: a pipe that took the place of the file must not keep us waiting. */
 const READ_ONLY_HERE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const REFUSED_NAMES_MAX = 1_000;
 
+export interface LandingFolderOptions {
+  readonly dataDir: string;
+  readonly datasets: readonly string[];
+  readonly filesMax?: number;
+}
+
 export class LandingFolder {
   readonly #dataDir: string;
   readonly #datasets: readonly string[];
+  readonly #filesMax: number;
 
-  constructor({ dataDir, datasets }: { readonly dataDir: string; readonly datasets: readonly string[] }) {
+  constructor({ dataDir, datasets, filesMax = FILES_MAX }: LandingFolderOptions) {
     this.#dataDir = dataDir;
     this.#datasets = datasets;
+    this.#filesMax = filesMax;
   }
 
   /** So that a person sees where files go. */
@@ -45,18 +56,27 @@ export class LandingFolder {
   async list(): Promise<readonly FoundFile[]> {
     const found: FoundFile[] = [];
     for (const entry of await entriesOf(this.#landing)) {
-      const paths = entry.isDirectory()
-        ? (await entriesOf(join(this.#landing, entry.name)))
-            .filter((inner) => !inner.isDirectory())
-            .map((inner) => `${entry.name}/${inner.name}`)
-        : [entry.name];
-      for (const path of paths) {
+      for (const path of await this.#filesOf(entry)) {
         const one = await this.#look(path);
         if (one !== undefined) found.push(one);
-        if (found.length >= FILES_MAX) return found;
+        if (found.length >= this.#filesMax) return found;
       }
     }
     return found;
+  }
+
+  /** What lies there now. */
+  find(path: string): Promise<FoundFile | undefined> {
+    return this.#look(Buffer.from(path));
+  }
+
+  /** Names as bytes: what is not UTF-8 cannot be looked up by the text that would be made of it. */
+  async #filesOf(entry: Dirent<Buffer>): Promise<readonly Buffer[]> {
+    if (!entry.isDirectory() || !isUtf8(entry.name)) return [entry.name];
+    const inner = await entriesOf(join(this.#landing, entry.name.toString()));
+    return inner
+      .filter((one) => !one.isDirectory())
+      .map(({ name }) => Buffer.concat([entry.name, Buffer.from('/'), name]));
   }
 
   /** Throws AppError FILE_GONE, FILE_CHANGED when it is not the one with this id any more, FILE_NOT_REGULAR. */
@@ -73,14 +93,14 @@ export class LandingFolder {
 
   /** Throws AppError FILE_GONE or FILE_CHANGED. */
   async checkUnchanged({ path, id }: { readonly path: string; readonly id: string }): Promise<void> {
-    const found = await this.#look(path);
+    const found = await this.find(path);
     if (found === undefined) throw fileGone();
     if (found.id !== id) throw fileChanged();
   }
 
   /** Where it lies then, under the data folder. The name cannot be taken by another content: it begins with its hash. */
   archivePath(path: string, { dataset, fileId }: { readonly dataset: string; readonly fileId: string }): string {
-    return join('archive', dataset, `${fileId.slice(0, 16)}-${basename(path)}`);
+    return join('archive', dataset, fittingName(basename(path), { prefix: `${fileId.slice(0, 16)}-` }));
   }
 
   async archive(path: string, file: { readonly dataset: string; readonly fileId: string }): Promise<string> {
@@ -92,15 +112,18 @@ export class LandingFolder {
     return target;
   }
 
-  /** Beside where it lies, under a name that nothing has: an earlier file of the same name is not lost. */
-  async refuse(path: string): Promise<string> {
+  /** Beside where it lies, a name that nothing has: an earlier file of the same name is not lost. */
+  async refusedPath(path: string): Promise<string> {
     for (let count = 1; count < REFUSED_NAMES_MAX; count += 1) {
-      const target = join('landing', `${path}${count === 1 ? '' : `.${count}`}.refused`);
-      if (await exists(join(this.#dataDir, target))) continue;
-      await this.#move(path, target);
-      return target;
+      const name = fittingName(basename(path), { suffix: `${count === 1 ? '' : `.${count}`}.refused` });
+      const target = join('landing', dirname(path), name);
+      if (!(await exists(join(this.#dataDir, target)))) return target;
     }
     throw new Error(`there are ${REFUSED_NAMES_MAX} refused files of one name`);
+  }
+
+  refuse(path: string, refusedPath: string): Promise<void> {
+    return this.#move(path, refusedPath);
   }
 
   async isArchived(path: string, file: { readonly dataset: string; readonly fileId: string }): Promise<boolean> {
@@ -115,12 +138,15 @@ export class LandingFolder {
     return join(this.#dataDir, 'landing');
   }
 
-  async #look(path: string): Promise<FoundFile | undefined> {
-    const stats = await lstat(this.at(path), { bigint: true }).catch(unlessMissing);
+  async #look(path: Buffer): Promise<FoundFile | undefined> {
+    const at = Buffer.concat([Buffer.from(`${this.#landing}/`), path]);
+    const stats = await lstat(at, { bigint: true }).catch(unlessMissing);
     if (stats === undefined) return undefined;
+    const nameIsText = isUtf8(path);
     return {
-      id: landingId(path, stats),
-      path,
+      id: landingId(path.toString(nameIsText ? 'utf8' : 'latin1'), stats),
+      path: path.toString(),
+      nameIsText,
       bytes: Number(stats.size),
       signature: [stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(),
       movedInMs: Number(stats.ctimeMs - stats.mtimeMs),
@@ -155,9 +181,9 @@ function isRegular(stats: BigIntStats): boolean {
   return stats.isFile() && stats.nlink === 1n;
 }
 
-async function entriesOf(folder: string) {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(unlessMissing);
-  return (entries ?? []).filter(({ name }) => !isPassedOver(name));
+async function entriesOf(folder: string): Promise<readonly Dirent<Buffer>[]> {
+  const entries = await readdir(folder, { withFileTypes: true, encoding: 'buffer' }).catch(unlessMissing);
+  return (entries ?? []).filter(({ name }) => !isPassedOver(name.toString()));
 }
 
 async function exists(path: string): Promise<boolean> {

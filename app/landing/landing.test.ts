@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, unlinkSync } from 'node:fs';
 import { link, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { type Config, readConfig } from '../config.ts';
@@ -19,7 +19,7 @@ import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts';
 import { parquetLines } from '../warehouse/duckdb-parquet.ts';
 import { openDuckdbWarehouse } from '../warehouse/duckdb-warehouse.ts';
 import type { Warehouse } from '../warehouse/warehouse.ts';
-import { type Landing, startLanding } from './landing.ts';
+import { type Landing, type LandingParts, startLanding } from './landing.ts';
 
 const HEADER = 'region,origin_coord,destination_coord,datetime,datasource';
 const CONTRACTS: ReadonlyMap<string, Contract> = new Map([trips, flights].map((one) => [one.name, one]));
@@ -91,7 +91,10 @@ describe('the landing folder', () => {
   /** In place of the one before, as after a restart. Nothing looks but `settled`, unless it is told. */
   async function open(
     settings: Partial<Config> = {},
-    { faultPoint = () => undefined }: { readonly faultPoint?: (name: string) => void } = {},
+    {
+      faultPoint = () => undefined,
+      ...more
+    }: Partial<Pick<LandingParts, 'faultPoint' | 'filesMax' | 'readParquet'>> = {},
   ): Promise<Landing> {
     await landing?.stop();
     landing = await startLanding({
@@ -114,6 +117,7 @@ describe('the landing folder', () => {
       faultPoint,
       onChange: (file) => changes.push(file),
       onCommit: () => undefined,
+      ...more,
     });
     return landing;
   }
@@ -122,6 +126,15 @@ describe('the landing folder', () => {
   async function put(path: string, content: string | Buffer): Promise<void> {
     await mkdir(at('trips'), { recursive: true });
     await writeFile(at(path), content);
+  }
+  async function putParquet(path: string, count: number): Promise<void> {
+    await put('trips/parquet.csv.part', tripsFile(count));
+    const instance = await DuckDBInstance.create(':memory:');
+    const connection = await instance.connect();
+    const typed = `SELECT * REPLACE (CAST(datetime AS TIMESTAMP) AS datetime) FROM read_csv('${at('trips/parquet.csv.part')}', all_varchar = true)`;
+    await connection.run(`COPY (${typed}) TO '${at('trips/parquet.part')}' (FORMAT parquet)`);
+    instance.closeSync();
+    await rename(at('trips/parquet.part'), at(path));
   }
   async function take(path: string, content: string | Buffer, settings: Partial<Config> = {}): Promise<LandingFile> {
     await put(path, content);
@@ -190,13 +203,7 @@ describe('the landing folder', () => {
     });
 
     it('Parquet, and goes on in the middle of one', async () => {
-      await put('trips/a.csv.part', tripsFile(10));
-      const instance = await DuckDBInstance.create(':memory:');
-      const connection = await instance.connect();
-      const typed = `SELECT * REPLACE (CAST(datetime AS TIMESTAMP) AS datetime) FROM read_csv('${at('trips/a.csv.part')}', all_varchar = true)`;
-      await connection.run(`COPY (${typed}) TO '${at('trips/a.parquet.part')}' (FORMAT parquet)`);
-      instance.closeSync();
-      await rename(at('trips/a.parquet.part'), at('trips/a.parquet'));
+      await putParquet('trips/a.parquet', 10);
       const opened = await open(
         {},
         {
@@ -212,6 +219,35 @@ describe('the landing folder', () => {
       const file = await only('trips/a.parquet');
       assert.deepEqual(file.counts, { read: 10, stored: 10, duplicate: 0, quarantined: 0, rejected: 0 });
       assert.deepEqual(await readdir(join(dir, 'work')), []);
+    });
+
+    it('Parquet from the file that was checked, whatever has its name meanwhile', async () => {
+      await putParquet('elsewhere', 5);
+      await rename(at('elsewhere'), join(dir, 'secret.parquet'));
+      const name = 'trips/[a]*.parquet';
+      await putParquet(name, 3);
+      const readParquet: LandingParts['readParquet'] = async function* (options) {
+        await rename(at(name), at('trips/.aside'));
+        await symlink(join(dir, 'secret.parquet'), at(name));
+        yield* parquetLines(options);
+        await rename(at('trips/.aside'), at(name));
+      };
+      await (await open({}, { readParquet })).settled();
+      const file = await only(name);
+      assert.deepEqual([file.state, file.counts.stored], ['done', 3]);
+    });
+
+    it('a file whose name is as long as names may be: shortened in the archive, its ending kept', async () => {
+      const name = `${'ü'.repeat(123)}aa.csv.gz`;
+      assert.equal(Buffer.byteLength(name), 255);
+      const file = await take(`trips/${name}`, gzipSync(tripsFile(2)));
+      assert.equal(file.state, 'done');
+      assert.equal(file.movedTo, `archive/trips/${file.fileId?.slice(0, 16)}-${'ü'.repeat(115)}~.csv.gz`);
+      assert.deepEqual(await readdir(join(dir, 'archive', 'trips')), [basename(file.movedTo)]);
+      const other = `${'ü'.repeat(123)}bb.csv.gz`;
+      const refused = await take(`trips/${other}`, 'nope');
+      assert.equal(refused.movedTo, `landing/trips/${'ü'.repeat(119)}~.csv.gz.refused`);
+      assert.deepEqual(await readdir(at('trips')), [basename(refused.movedTo)]);
     });
 
     it('the same file again as nothing new, and of a longer one only what it adds', async () => {
@@ -311,6 +347,20 @@ describe('the landing folder', () => {
       assert.equal(await readFile(secret, 'utf8'), tripsFile(3));
     });
 
+    it('a file whose name is not UTF-8: told once, left where it lies', async () => {
+      const name = Buffer.concat([Buffer.from(at('trips/caf')), Buffer.from([0xe9]), Buffer.from('.csv')]);
+      await mkdir(at('trips'), { recursive: true });
+      await writeFile(name, tripsFile(2));
+      const opened = await open();
+      await opened.settled();
+      const told = changes.length;
+      await opened.settled();
+      const file = await only('trips/caf\ufffd.csv');
+      assert.deepEqual([file.state, file.error?.code, file.movedTo], ['refused', 'FILE_NAME_UNKNOWN', undefined]);
+      assert.equal(changes.length, told);
+      assert.equal(await readFile(name, 'utf8'), tripsFile(2));
+    });
+
     it('a second file of the same name, beside the first', async () => {
       await take('trips/a.csv', 'nope\n1\n');
       await writeFile(at('trips/a.csv'), 'other\n1\n');
@@ -345,6 +395,17 @@ describe('the landing folder', () => {
       await opened.settled();
       assert.equal((await only('trips/a.csv')).state, 'done');
     });
+  });
+
+  it('calls no file gone that a look did not come to', async () => {
+    await put('trips/a.csv', tripsFile(2));
+    await put('trips/b.csv', tripsFile(3));
+    await (await open({ LANDING_SETTLE_MS: 2_000 })).settled();
+    const limited = await open({ LANDING_SETTLE_MS: 2_000 }, { filesMax: 1 });
+    await limited.settled();
+    nowMs += 2_000;
+    await limited.settled();
+    assert.deepEqual([(await only('trips/a.csv')).state, (await only('trips/b.csv')).state], ['done', 'done']);
   });
 
   describe('goes on', () => {
@@ -436,6 +497,8 @@ describe('the landing folder', () => {
       const file = await only('trips/a.csv');
       assert.deepEqual([file.state, file.error?.code, file.attempts], ['retrying', 'FILE_UNREADABLE', 1]);
       assert.equal(file.retryAtMs, nowMs + 1_000);
+      assert.ok(!file.error?.message.includes(dir), 'no path of ours is shown');
+      assert.ok(!file.error?.message.includes('open'), 'nor what the system says');
       nowMs += 1_000;
       await opened.settled();
       assert.equal((await only('trips/a.csv')).retryAtMs, nowMs + 2_000);

@@ -19,7 +19,7 @@ import {
 import type { State } from '../state/state.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { FileRange, RangeOutcome } from '../warehouse/file-range.ts';
-import { fileChanged, fileGone, fileNotRegular, fileUnreadable } from './file-problems.ts';
+import { fileChanged, fileGone, fileNameUnknown, fileNotRegular, fileUnreadable } from './file-problems.ts';
 import { type FoundFile, LandingFolder } from './landing-folder.ts';
 import { LANDING_KEY_ID, requestIdOf, type TakenFile, type TakeParts, takeFile } from './take-file.ts';
 
@@ -30,6 +30,8 @@ export interface LandingParts extends Omit<TakeParts, 'folder' | 'state' | 'tele
     'landingStep' | 'landingLook' | 'landingEnded' | 'landingFailed' | 'landingRange' | 'onScrape' | 'observationFailed'
   >;
   readonly signingKey: Buffer;
+  /** Tests only: of one look. */
+  readonly filesMax?: number;
   /** Each change of a file, after it is durable, and each range that became readable. */
   readonly onChange: (file: LandingFile) => void;
   readonly onCommit: (outcome: RangeOutcome, range: FileRange) => void;
@@ -44,6 +46,8 @@ export interface Landing {
 
 /** Files at their end that are still told of; older ones are forgotten. */
 const ENDED_FILES_MAX = 1_000;
+const NAME_NOT_TEXT =
+  'its name is not UTF-8, so that the service cannot name it either; it stays where it is. Rename it with letters that every system knows';
 
 export async function startLanding(parts: LandingParts): Promise<Landing> {
   const landing = new WatchedLanding(parts);
@@ -76,7 +80,9 @@ class WatchedLanding implements Landing {
 
   constructor(parts: LandingParts) {
     this.#parts = parts;
-    this.#folder = new LandingFolder({ dataDir: parts.dataDir, datasets: [...parts.contracts.keys()] });
+    const { dataDir, contracts, filesMax } = parts;
+    const limits = filesMax === undefined ? {} : { filesMax };
+    this.#folder = new LandingFolder({ dataDir, datasets: [...contracts.keys()], ...limits });
   }
 
   async start(): Promise<void> {
@@ -117,6 +123,7 @@ class WatchedLanding implements Landing {
   async #look(): Promise<void> {
     this.#justEnded.clear();
     const found = new Map((await this.#folder.list()).map((one) => [one.id, one]));
+    for (const one of await this.#unlisted(found)) found.set(one.id, one);
     for (const one of found.values()) await this.#see(one);
     for (const id of this.#watched.keys()) if (!found.has(id) && id !== this.#taking) this.#watched.delete(id);
     for (const file of this.#files.values()) {
@@ -129,6 +136,17 @@ class WatchedLanding implements Landing {
     }
   }
 
+  /** A look ends at its limit: what it did not come to is not gone. */
+  async #unlisted(found: ReadonlyMap<string, FoundFile>): Promise<readonly FoundFile[]> {
+    const unlisted: FoundFile[] = [];
+    for (const file of this.#files.values()) {
+      if (isEnded(file) || found.has(file.id)) continue;
+      const one = await this.#folder.find(file.path);
+      if (one?.id === file.id) unlisted.push(one);
+    }
+    return unlisted;
+  }
+
   async #see(found: FoundFile): Promise<void> {
     const nowMs = this.#parts.now();
     const watched = this.#watched.get(found.id);
@@ -139,6 +157,8 @@ class WatchedLanding implements Landing {
     }
     if (this.#justEnded.has(found.id) || found.id === this.#taking) return;
     const known = this.#files.get(found.id);
+    // Refused where it lies, because it cannot be moved.
+    if (!found.nameIsText && known?.state === 'refused') return;
     const file = known === undefined || isEnded(known) ? newFile(found, { known, nowMs }) : known;
     this.#watched.set(found.id, { file, found, unchangedSinceMs: nowMs });
     if (file !== known) await this.#put(file);
@@ -187,6 +207,7 @@ class WatchedLanding implements Landing {
   }
 
   async #tryTake(watched: Watched): Promise<TakenFile> {
+    if (!watched.found.nameIsText) throw fileNameUnknown(NAME_NOT_TEXT);
     if (!watched.found.regular) throw fileNotRegular();
     return takeFile({ ...this.#parts, folder: this.#folder }, watched.file, {
       goOn: () => {
@@ -211,7 +232,7 @@ class WatchedLanding implements Landing {
     if (error.code === 'FILE_GONE' || error.code === 'FILE_CHANGED') {
       await this.#end(file, { state: 'gone', error: errorOf(error) });
     } else if (file.state !== 'storing' && error.status < 500 && !error.retryable) {
-      await this.#refuse(file, error);
+      await this.#refuse(watched, error);
     } else {
       const { attempts, retryAtMs } = this.#delay(watched);
       this.#parts.telemetry.landingFailed({ ...named(file), code: error.code, attempts, error: thrown });
@@ -229,10 +250,12 @@ class WatchedLanding implements Landing {
   }
 
   /** The audit first: no file is put aside unaudited, whatever fails in between. */
-  async #refuse(file: LandingFile, error: AppError): Promise<void> {
-    const target = `landing/${file.path}.refused`;
+  async #refuse({ file, found }: Watched, error: AppError): Promise<void> {
+    const movedTo = found.nameIsText ? await this.#folder.refusedPath(file.path) : undefined;
+    const target = movedTo ?? `landing/${file.path}`;
     await this.#audit(file, { step: 'landing.refuse', target, outcome: 'failed', error: error.code });
-    await this.#end(file, { state: 'refused', error: errorOf(error), movedTo: await this.#folder.refuse(file.path) });
+    if (movedTo !== undefined) await this.#folder.refuse(file.path, movedTo);
+    await this.#end(file, { state: 'refused', error: errorOf(error), ...(movedTo === undefined ? {} : { movedTo }) });
   }
 
   async #finish(file: LandingFile, taken: TakenFile): Promise<void> {

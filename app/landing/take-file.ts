@@ -5,8 +5,9 @@
  * Nothing of a file is stored before the whole of it was checked. After that only what may pass can stop it.
  */
 import { hash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import type { Contract } from '../datasets/contract.ts';
 import type { Validator } from '../record/validate.ts';
@@ -123,7 +124,8 @@ async function planOf(parts: TakeParts, opened: OpenFile, hooks: TakeHooks): Pro
   try {
     return await checkFile({
       ...opened,
-      path: folder.at(file.path),
+      path: pathOfOpened(opened.handle) ?? folder.at(file.path),
+      folder: dirname(folder.at(file.path)),
       recordBytesMax: config.RECORD_BYTES_MAX,
       rangeRowsMax: config.LANDING_RANGE_ROWS_MAX,
       rangeBytesMax: config.LANDING_RANGE_BYTES_MAX,
@@ -135,6 +137,12 @@ async function planOf(parts: TakeParts, opened: OpenFile, hooks: TakeHooks): Pro
     // What seems broken may only be half written; what seems sound may have changed behind us.
     await folder.checkUnchanged(file);
   }
+}
+
+/** Of the file that was opened, whatever has its name by now, and without the `*` or `[` that a name may have. Undefined where the system has no such path. */
+function pathOfOpened({ fd }: FileHandle): string | undefined {
+  const path = `/proc/self/fd/${fd}`;
+  return existsSync(path) ? path : undefined;
 }
 
 interface Planned {

@@ -29,7 +29,7 @@ describe('a Parquet file as lines', () => {
 
   async function read(): Promise<readonly string[]> {
     let text = '';
-    for await (const chunk of parquetLines({ path, contract: EVERYTHING })) text += chunk.toString();
+    for await (const chunk of parquetLines({ path, folder: dir, contract: EVERYTHING })) text += chunk.toString();
     return text.split('\n').slice(0, -1);
   }
 

@@ -7,7 +7,6 @@
  * Values keep what they are: a decimal and an integer beyond 2^53 travel as text, a moment in UTC gets its `Z`. A local
  * time stays one, and where the contract asks for an instant it is refused row by row, as it is over HTTP.
  */
-import { dirname } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import type { Contract, Field } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
@@ -20,10 +19,12 @@ const SAFE_INTEGER_MAX = Number.MAX_SAFE_INTEGER;
 /** Throws AppError MALFORMED_PARQUET. */
 export async function* parquetLines(options: {
   readonly path: string;
+  /** Where it really lies, whatever `path` says: the reader looks there. */
+  readonly folder: string;
   readonly contract: Contract;
 }): AsyncGenerator<Buffer> {
-  const { path, contract } = options;
-  const instance = await openReader(dirname(path));
+  const { path, folder, contract } = options;
+  const instance = await openReader(folder);
   try {
     const connection = await instance.connect();
     // Old writers leave text unmarked.
