@@ -194,7 +194,7 @@ export function expectationAlert(objective: Objective, { limit, measure }: Expec
 /** Whether rules were evaluated this long ago: tells a cold start from a quiet time. */
 function ranSince(objective: Objective, agoSeconds: number): string {
   const range = durationText(EVALUATED_RANGE_SECONDS);
-  return `count_over_time(${SERIES.evaluated}${ids(objective)}[${range}] offset ${durationText(agoSeconds)}) > 0`;
+  return `present_over_time(${SERIES.evaluated}${ids(objective)}[${range}] offset ${durationText(agoSeconds)})`;
 }
 
 /** Silent from each exclusion's start to this long after its end. */

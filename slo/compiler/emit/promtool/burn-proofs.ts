@@ -6,6 +6,7 @@ import { alertLabels, alertsOf } from '../../alerts.ts';
 import { decimal, decimalNumber } from '../../decimal.ts';
 import { durationText } from '../../duration.ts';
 import { type Band, firingBand, resetBand } from '../../math/band.ts';
+import { badSlicesNeeded } from '../../math/detection.ts';
 import type { Alert, Environment, Objective, Tier } from '../../model.ts';
 import { feed, type Span } from './feed.ts';
 import type { AlertSeries, Check, Proof } from './proof.ts';
@@ -29,6 +30,8 @@ export function rawBurnProofs(context: ProofContext): readonly Proof[] {
   return context.tiers.flatMap((tier) => [
     rawOutage(context, tier),
     ...(isSlices ? [fewSlicesProof(context, tier)] : [faultProof(context, tier), belowProof(context, tier)]),
+    ...(isSlices ? [] : [shortWindowProof(context, tier)]),
+    memoryProof(context, tier),
   ]);
 }
 
@@ -94,6 +97,96 @@ function belowProof({ environment, objective }: ProofContext, tier: Tier): Proof
     }),
     checks: [{ kind: 'silent', alert: burnSeries(objective, tier), fromSeconds: 0, toSeconds: seconds }],
   };
+}
+
+/**
+ * The short window alone decides: after an outage, while the long window still holds it, an error ratio below the
+ * threshold is silent however the traffic changes, and one above it is not.
+ */
+function shortWindowProof({ environment, objective }: ProofContext, tier: Tier): Proof {
+  const threshold = decimalNumber(tier.threshold);
+  const below = Math.floor(threshold * BELOW * EVENTS) / EVENTS;
+  const above = Math.ceil(threshold * 1.1 * EVENTS) / EVENTS;
+  const { longSeconds, shortSeconds } = tier;
+  const outageSeconds = wholeMinutes(1.5 * threshold * longSeconds) + 300;
+  const half = shortSeconds / 2;
+  const at = (seconds: number, errorRatio: number, times = 1): Span => ({
+    seconds,
+    events: times * EVENTS,
+    bad: Math.round(times * EVENTS * errorRatio),
+  });
+  const spans = [
+    at(longSeconds, 0),
+    at(outageSeconds, 1),
+    at(2 * shortSeconds, below),
+    at(half, below, BUSY),
+    at(shortSeconds, below),
+    at(2 * shortSeconds, above),
+  ];
+  const ends = spans.map((_, index) => spans.slice(0, index + 1).reduce((sum, { seconds }) => sum + seconds, 0));
+  const [, outageEnd = 0, , , belowEnd = 0, end = 0] = ends;
+  const alert = burnSeries(objective, tier);
+  return {
+    name: `${objective.name}, ${tier.name}: after an outage ${BELOW} of the threshold is silent, 1.1 of it fires`,
+    intervalSeconds: environment.scrapeSeconds,
+    series: feed({ objective, scrapeSeconds: environment.scrapeSeconds, spans, ...firstGroup(objective) }),
+    checks: [
+      {
+        kind: 'silent',
+        alert,
+        fromSeconds: outageEnd + shortSeconds + environment.evaluationSeconds,
+        toSeconds: belowEnd,
+      },
+      { kind: 'firing', alert, fromSeconds: belowEnd + shortSeconds, toSeconds: end },
+    ],
+  };
+}
+
+/** Traffic that changes within a window; small enough that an outage before it stays in the long window's ratio. */
+const BUSY = 4;
+
+/**
+ * The long window remembers its own length: of bursts of 0.6 of what fires, a second one 1.3 W after the first is
+ * silent, a third one 0.75 W after the second fires.
+ */
+function memoryProof({ environment, objective }: ProofContext, tier: Tier): Proof {
+  const { indicator } = objective;
+  const sliceSeconds = indicator.kind === 'slices' ? indicator.sliceSeconds : 60;
+  const burst = burstOf({ objective, tier, sliceSeconds });
+  const quiet = (share: number): Span => ({
+    seconds: Math.round((tier.longSeconds * share) / sliceSeconds) * sliceSeconds - burst.seconds,
+    events: EVENTS,
+    bad: 0,
+  });
+  // A tier that does not wait for history must have a whole window of it.
+  const before = quiet(tier.warmUpSeconds === null ? 1 : 0.25);
+  const spans = [before, burst, quiet(1.3), burst, quiet(0.75), burst, { seconds: 300, events: EVENTS, bad: 0 }];
+  const ends = spans.map((_, index) => spans.slice(0, index + 1).reduce((sum, { seconds }) => sum + seconds, 0));
+  const [, , , , thirdBegin = 0, thirdEnd = 0] = ends;
+  const alert = burnSeries(objective, tier);
+  const { evaluationSeconds } = environment;
+  const fired = Math.ceil(thirdEnd / evaluationSeconds) * evaluationSeconds;
+  return {
+    name: `${objective.name}, ${tier.name}: two bursts within ${durationText(tier.longSeconds)} fire, one alone does not`,
+    intervalSeconds: environment.scrapeSeconds,
+    series: feed({ objective, scrapeSeconds: environment.scrapeSeconds, spans, ...firstGroup(objective) }),
+    checks: [
+      { kind: 'silent', alert, fromSeconds: 0, toSeconds: thirdBegin },
+      { kind: 'firing', alert, fromSeconds: fired, toSeconds: fired + evaluationSeconds },
+    ],
+  };
+}
+
+function burstOf(options: { readonly objective: Objective; readonly tier: Tier; readonly sliceSeconds: number }): Span {
+  const { objective, sliceSeconds, tier } = options;
+  const { indicator } = objective;
+  if (indicator.kind === 'slices') {
+    const needed = badSlicesNeeded({ tier, sliceSeconds });
+    return { seconds: Math.ceil(0.6 * needed) * sliceSeconds, events: EVENTS, bad: EVENTS };
+  }
+  const badSeconds = 0.6 * decimalNumber(tier.threshold) * tier.longSeconds;
+  const seconds = wholeMinutes(badSeconds);
+  return { seconds, events: EVENTS, bad: Math.round((badSeconds / seconds) * EVENTS) };
 }
 
 /** One bad slice fewer than needed, spread over the short window, and the one that was missing. */

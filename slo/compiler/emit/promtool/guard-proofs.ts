@@ -1,14 +1,13 @@
 /**
- * Proofs of what an alert must not be fooled by: no traffic, series that do not exist, a target that is gone, a cold
- * start, traffic that collapses with the fault, instances that do not live long enough to be counted.
+ * Proofs of what an alert must not be fooled by: no traffic, series that do not exist, a cold start, traffic that
+ * collapses with the fault, instances that do not live long enough to be counted.
  */
-import { alertsOf } from '../../alerts.ts';
 import { decimal, decimalNumber } from '../../decimal.ts';
 import { firingBand, resetBand } from '../../math/band.ts';
-import { BASE_WINDOW_SECONDS, NO_DATA_AFTER_SECONDS, type Tier } from '../../model.ts';
+import type { Tier } from '../../model.ts';
 import { badRate, rawRatio, totalRate } from '../../series.ts';
+import { absenceProofs } from './absence-proofs.ts';
 import {
-  alertSeries,
   appearsAndGoes,
   burnSeries,
   EVENTS,
@@ -18,115 +17,64 @@ import {
   wholeMinutes,
 } from './burn-proofs.ts';
 import { feed, type Span } from './feed.ts';
-import { type Check, labelText, type Proof } from './proof.ts';
-import { identityOf } from './seeded-proofs.ts';
+import type { Check, Proof } from './proof.ts';
+import { proof, reads, silentNoData, silentTiers, windowsOf } from './proof-parts.ts';
 
 const HOUR_SECONDS = 3600;
 
 export function guardProofs(context: ProofContext): readonly Proof[] {
-  const counted = [noTraffic, missingPart, hourlyError, collapsing, restarting];
+  const counted = [hourlyError, collapsing, restarting];
   const isSlices = context.objective.indicator.kind === 'slices';
   return [
     ...(isSlices ? [] : counted.flatMap((prove) => prove(context))),
-    nothingAtAll(context),
-    vanishing(context),
+    ...absenceProofs(context),
     ...patientProofs(context),
   ];
 }
 
-/** What each tier waits for besides its windows: bad events enough, and history. */
+/** What each tier needs besides its windows: traffic, bad events enough, and history. */
 export function patientProofs(context: ProofContext): readonly Proof[] {
-  const floors = context.objective.indicator.kind === 'slices' ? [] : lowTraffic(context);
-  return [...floors, ...coldStart(context)];
-}
-
-function rawTiers({ objective }: ProofContext): readonly Tier[] {
-  return objective.tiers.filter(({ windows }) => windows === 'raw');
-}
-
-function silentTiers(context: ProofContext, options: { readonly untilSeconds: number }): readonly Check[] {
-  return rawTiers(context).map((tier) => ({
-    kind: 'silent',
-    alert: burnSeries(context.objective, tier),
-    fromSeconds: 0,
-    toSeconds: options.untilSeconds,
-  }));
-}
-
-function silentNoData(
-  context: ProofContext,
-  range: { readonly fromSeconds: number; readonly toSeconds: number },
-): readonly Check[] {
-  return noDataAlerts(context).map((alert) => ({ kind: 'silent', alert, ...range }));
-}
-
-function noDataAlerts({ objective }: ProofContext): readonly Readonly<Record<string, string>>[] {
-  const groups = objective.grouping?.expected ?? [undefined];
-  return alertsOf(objective)
-    .filter(({ kind }) => kind === 'no-data')
-    .flatMap((alert) => groups.map((group) => alertSeries(objective, alert, group)));
-}
-
-function proof(
-  context: ProofContext,
-  options: {
-    readonly what: string;
-    readonly spans: readonly Span[];
-    readonly checks: readonly Check[];
-    readonly instances?: readonly string[];
-    readonly withoutBadSeries?: boolean;
-  },
-): Proof {
-  const { objective, environment } = context;
-  const { checks, what, ...fed } = options;
-  return {
-    name: `${objective.name}: ${what}`,
-    intervalSeconds: environment.scrapeSeconds,
-    series: feed({ objective, scrapeSeconds: environment.scrapeSeconds, ...firstGroup(objective), ...fed }),
-    checks,
-  };
+  const counted = [noTraffic, missingPart, lowTraffic];
+  const isSlices = context.objective.indicator.kind === 'slices';
+  return [...(isSlices ? [] : counted.flatMap((prove) => prove(context))), ...coldStart(context)];
 }
 
 function noTraffic(context: ProofContext): Proof {
-  const identity = labelText(identityOf(context.objective));
   const seconds = HOUR_SECONDS;
-  const query = (series: string, values: readonly number[]): Check => ({
-    kind: 'query',
-    query: `${series}${identity}`,
-    atSeconds: seconds,
-    samples: values.map((value) => ({ labels: `${series}${identity}`, value })),
-  });
   return proof(context, {
     what: 'no traffic is no alert, no NaN and not missing data',
     spans: [{ seconds, events: 0, bad: 0 }],
     checks: [
       ...silentTiers(context, { untilSeconds: seconds }),
       ...silentNoData(context, { fromSeconds: 0, toSeconds: seconds }),
-      query(totalRate(BASE_WINDOW_SECONDS), [0]),
-      query(badRate(BASE_WINDOW_SECONDS), [0]),
-      query(rawRatio(BASE_WINDOW_SECONDS), []),
+      ...windowsOf(context).flatMap((window) => [
+        reads(context, { series: totalRate(window), atSeconds: seconds, value: 0 }),
+        reads(context, { series: badRate(window), atSeconds: seconds, value: 0 }),
+        reads(context, { series: rawRatio(window), atSeconds: seconds, value: null }),
+      ]),
     ],
   });
 }
 
 /** A service that never failed may have no series for failures. */
 function missingPart(context: ProofContext): readonly Proof[] {
-  const { objective } = context;
-  if (objective.indicator.kind !== 'bad-ratio') return [];
-  const identity = labelText(identityOf(objective));
+  if (context.objective.indicator.kind !== 'bad-ratio') return [];
+  const gone = 600;
+  const atSeconds = HOUR_SECONDS;
+  const ofLong = (tier: Tier): Check =>
+    reads(context, { series: badRate(tier.longSeconds), atSeconds: atSeconds + gone, value: 0 });
   return [
     proof(context, {
-      what: 'a service that never failed has an error ratio of 0, not none',
-      spans: [{ seconds: HOUR_SECONDS, events: EVENTS, bad: 0 }],
+      what: 'a service that never failed has an error ratio of 0, not none, also while it is gone',
+      spans: [
+        { seconds: atSeconds, events: EVENTS, bad: 0 },
+        { seconds: gone, events: null, bad: 0 },
+      ],
       withoutBadSeries: true,
       checks: [
-        ...silentTiers(context, { untilSeconds: HOUR_SECONDS }),
-        {
-          kind: 'query',
-          query: `${rawRatio(BASE_WINDOW_SECONDS)}${identity}`,
-          atSeconds: HOUR_SECONDS,
-          samples: [{ labels: `${rawRatio(BASE_WINDOW_SECONDS)}${identity}`, value: 0 }],
-        },
+        ...silentTiers(context, { untilSeconds: atSeconds }),
+        ...windowsOf(context).map((window) => reads(context, { series: rawRatio(window), atSeconds, value: 0 })),
+        ...context.tiers.map(ofLong),
       ],
     }),
   ];
@@ -138,7 +86,9 @@ function lowTraffic(context: ProofContext): readonly Proof[] {
   const { scrapeSeconds } = environment;
   return context.tiers.map((tier) => {
     const burnSeconds = decimalNumber(tier.threshold) * tier.longSeconds;
-    const every = Math.floor((1.5 * burnSeconds) / (tier.badEventsMin * scrapeSeconds)) + 1;
+    // At least five scrapes apart and an odd number, so that evaluations see every phase and one event more is late.
+    const least = Math.floor((1.5 * burnSeconds) / (tier.badEventsMin * scrapeSeconds)) + 1;
+    const every = Math.max(5, least + 1 - (least % 2));
     const fault = { errorRatio: decimal(1), eventsPerSecond: null };
     const question = { tier, indicator: objective.indicator, fault, environment };
     const firesSeconds = tier.badEventsMin * every * scrapeSeconds;
@@ -179,7 +129,7 @@ function hourlyError(context: ProofContext): Proof {
     { seconds: HOUR_SECONDS - 60, events: 1, bad: 0, every: perMinute },
     { seconds: 60, events: 1, bad: 1, every: perMinute },
   ];
-  const patient = rawTiers(context).filter((tier) => tier.longSeconds / HOUR_SECONDS + 1 < tier.badEventsMin);
+  const patient = context.tiers.filter((tier) => tier.longSeconds / HOUR_SECONDS + 1 < tier.badEventsMin);
   return proof(context, {
     what: `one error an hour at one event a minute does not wake anyone (${patient.map(({ name }) => name).join()})`,
     instances: ['a'],
@@ -196,7 +146,7 @@ function hourlyError(context: ProofContext): Proof {
 /** Everything fails and callers go away: to a tenth, to a hundredth. Later, and by the formula. */
 function collapsing(context: ProofContext): readonly Proof[] {
   const { environment, objective } = context;
-  const [tier] = rawTiers(context);
+  const [tier] = context.tiers;
   if (tier === undefined) return [];
   return [10, 100].map((divisor) => {
     const fault = { errorRatio: decimal(1), trafficRatio: decimal(1 / divisor), eventsPerSecond: null };
@@ -228,7 +178,7 @@ function collapsing(context: ProofContext): readonly Proof[] {
 function restarting(context: ProofContext): readonly Proof[] {
   const { environment, objective } = context;
   const { scrapeSeconds } = environment;
-  const [tier] = rawTiers(context);
+  const [tier] = context.tiers;
   if (tier === undefined) return [];
   const lives = 12;
   const life = 4 * scrapeSeconds;
@@ -266,92 +216,6 @@ function restarting(context: ProofContext): readonly Proof[] {
       }),
     },
   ];
-}
-
-/** Nothing of the service was ever seen; its neighbours are. */
-function nothingAtAll(context: ProofContext): Proof {
-  const { environment, objective } = context;
-  const untilSeconds = 2 * NO_DATA_AFTER_SECONDS;
-  const counted = objective.noData.choice === 'bad' ? [] : silentTiers(context, { untilSeconds });
-  return proof(context, {
-    what: 'data that never came is missed after ten minutes, and is not an error',
-    spans: [{ seconds: untilSeconds, events: null, bad: 0 }],
-    checks: [
-      ...counted,
-      ...noDataAlerts(context).flatMap((alert) =>
-        appearsAndGoes({
-          alert,
-          evaluationSeconds: environment.evaluationSeconds,
-          appears: {
-            earliestSeconds: NO_DATA_AFTER_SECONDS,
-            latestSeconds: NO_DATA_AFTER_SECONDS + environment.evaluationSeconds,
-          },
-          goes: { earliestSeconds: untilSeconds, latestSeconds: Number.POSITIVE_INFINITY },
-          untilSeconds: 0,
-        }),
-      ),
-    ],
-  });
-}
-
-/** The target stops answering: missed when the shortest window is empty. Where silence is bad, it burns instead. */
-function vanishing(context: ProofContext): Proof {
-  const { environment, objective } = context;
-  const { evaluationSeconds, scrapeSeconds } = environment;
-  const { indicator, noData } = objective;
-  const gone = HOUR_SECONDS;
-  const lasts = 1800;
-  const sliceSeconds = indicator.kind === 'slices' ? indicator.sliceSeconds : 0;
-  // rate() needs two samples, so a window is empty one scrape before it is; slices look back one slice more.
-  const missed = BASE_WINDOW_SECONDS + sliceSeconds;
-  const appears = {
-    earliestSeconds: gone + missed - scrapeSeconds - sliceSeconds,
-    latestSeconds: gone + missed + scrapeSeconds + evaluationSeconds,
-  };
-  const back = gone + lasts;
-  return proof(context, {
-    what: 'a target that is gone is missed after five minutes, and no more when it is back',
-    spans: [
-      { seconds: gone, events: EVENTS, bad: 0 },
-      { seconds: lasts, events: null, bad: 0 },
-      { seconds: 600, events: EVENTS, bad: 0 },
-    ],
-    checks: [
-      ...(noData.choice === 'bad'
-        ? goneIsBad(context, { gone, sliceSeconds })
-        : silentTiers(context, { untilSeconds: back })),
-      ...noDataAlerts(context).flatMap((alert) =>
-        appearsAndGoes({
-          alert,
-          evaluationSeconds,
-          appears,
-          goes: { earliestSeconds: back, latestSeconds: back + sliceSeconds + 2 * scrapeSeconds + evaluationSeconds },
-          untilSeconds: back + 600,
-        }),
-      ),
-    ],
-  });
-}
-
-function goneIsBad(
-  context: ProofContext,
-  { gone, sliceSeconds }: { readonly gone: number; readonly sliceSeconds: number },
-): readonly Check[] {
-  const { environment, objective } = context;
-  const [tier] = rawTiers(context);
-  if (tier === undefined) return [];
-  const fault = { errorRatio: decimal(1), eventsPerSecond: null };
-  const fires = firingBand({ tier, indicator: objective.indicator, fault, environment });
-  if (fires === undefined) return [];
-  // The slice in which the last measurement lies is still good.
-  const appears = shifted(fires, gone + sliceSeconds);
-  return appearsAndGoes({
-    alert: burnSeries(objective, tier),
-    evaluationSeconds: environment.evaluationSeconds,
-    appears: { ...appears, earliestSeconds: appears.earliestSeconds - sliceSeconds },
-    goes: { earliestSeconds: gone + 1800, latestSeconds: Number.POSITIVE_INFINITY },
-    untilSeconds: 0,
-  });
 }
 
 /** A fault older than the rules: a tier that waits for history is silent until it has 0.9 of its window. */

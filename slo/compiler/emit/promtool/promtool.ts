@@ -10,16 +10,24 @@
  * | `joined` | the objective's own metrics, for a day | 1 minute |
  * | `excluded-…` | as above, on the rules with an exclusion | as above |
  */
-import { stringify } from 'yaml';
 import { BASE_WINDOW_SECONDS, type Environment, type Model, type Objective, type Tier } from '../../model.ts';
 import { SERIES, weightedRatio } from '../../series.ts';
-import { GENERATED_NOTE, type GeneratedFile } from '../generated-file.ts';
+import type { GeneratedFile } from '../generated-file.ts';
 import { type Rule, type RuleGroup, ruleGroups } from '../prometheus.ts';
 import { rawBurnProofs } from './burn-proofs.ts';
 import { guardProofs, patientProofs } from './guard-proofs.ts';
+import { withNeighbours } from './neighbours.ts';
 import { neededRules } from './needed-rules.ts';
-import { type Proof, proofFileText } from './proof.ts';
-import { JOINING_GRID, joiningProof, SEEDED, seedGrid, seededBurnProofs, weightedProof } from './seeded-proofs.ts';
+import { type Proof, proofFileText, ruleFileText } from './proof.ts';
+import {
+  identityOf,
+  JOINING_GRID,
+  joiningProof,
+  SEEDED,
+  seedGrid,
+  seededBurnProofs,
+  weightedProof,
+} from './seeded-proofs.ts';
 import { excludedPageProofs, excludedTicketProofs, withExclusion } from './exclusion-proofs.ts';
 import { expectationProofs, trafficProofs } from './watch-proofs.ts';
 
@@ -40,7 +48,7 @@ export function proofSetFiles(set: ProofSet): readonly GeneratedFile[] {
   const { evaluationSeconds, groups, proofs } = set;
   const rules = `${baseName(set)}.rules.yaml`;
   return [
-    { path: `proofs/${rules}`, text: `# ${GENERATED_NOTE}\n${stringify({ groups }, { lineWidth: 0 })}` },
+    { path: `proofs/${rules}`, text: ruleFileText(groups) },
     { path: proofSetPath(set), text: proofFileText({ ruleFiles: [rules], evaluationSeconds, proofs }) },
   ];
 }
@@ -60,7 +68,11 @@ export function proofSets({ environment, objectives }: Model): readonly ProofSet
   const joined = objectives.find(({ grouping, indicator }) => grouping === null && indicator.kind !== 'slices');
   return objectives
     .flatMap((objective) => [...setsOf(objective, environment), ...(objective === joined ? joinedSet(objective) : [])])
-    .filter(({ proofs }) => proofs.length > 0);
+    .filter(({ proofs }) => proofs.length > 0)
+    .map((set) => {
+      const identity = identityOf(set.objective);
+      return { ...set, proofs: withNeighbours({ ...set, identity }) };
+    });
 }
 
 function setsOf(objective: Objective, environment: Environment): readonly ProofSet[] {
@@ -84,7 +96,7 @@ function setsOf(objective: Objective, environment: Environment): readonly ProofS
   return [
     set('pages', plain, {
       ...live,
-      isWanted: isLive,
+      isWanted: (rule) => isOfTiers(rule, pages.tiers) || isWatch(rule),
       proofs: [...rawBurnProofs(pages), ...guardProofs(pages), ...expectationProofs(pages)],
     }),
     set('slow-pages', plain, {
@@ -106,7 +118,11 @@ function setsOf(objective: Objective, environment: Environment): readonly ProofS
       isWanted: (rule) => 'record' in rule && rule.record === weightedRatio(objective.periodSeconds),
       proofs: [weightedProof(seeded)],
     }),
-    set('excluded-pages', excluded, { ...live, isWanted: isLive, proofs: excludedPageProofs(excludedPages) }),
+    set('excluded-pages', excluded, {
+      ...live,
+      isWanted: (rule) => isOfTiers(rule, pages.tiers),
+      proofs: excludedPageProofs(excludedPages),
+    }),
     set('excluded-slow-pages', excluded, {
       ...live,
       evaluationSeconds: coarse.evaluationSeconds,
@@ -181,11 +197,9 @@ function joinedSet(objective: Objective): readonly ProofSet[] {
   return [{ objective, name: 'joined', evaluationSeconds: JOINING_GRID.evaluationSeconds, groups, proofs: [proof] }];
 }
 
-const DERIVED_TIERS: ReadonlySet<string> = new Set(['slow', 'drain']);
-
-/** Alerts over raw windows, missing data, expectations: minutes to hours of raw samples prove them. */
-function isLive(rule: Rule): boolean {
-  return 'alert' in rule && rule.alert !== 'SLOTrafficCollapse' && !DERIVED_TIERS.has(rule.labels['tier'] ?? '');
+/** Missing data and missed expectations: minutes of raw samples prove them. */
+function isWatch(rule: Rule): boolean {
+  return 'alert' in rule && (rule.alert === 'SLONoData' || rule.alert === 'SLOExpectationMissed');
 }
 
 function isOfTiers(rule: Rule, tiers: readonly Tier[]): boolean {

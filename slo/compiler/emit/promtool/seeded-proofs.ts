@@ -9,7 +9,7 @@ import { firingBand, resetBand } from '../../math/band.ts';
 import { BASE_WINDOW_SECONDS, type Environment, type Indicator, type Objective, type Tier } from '../../model.ts';
 import { badRate, totalRate, weightedRatio } from '../../series.ts';
 import { appearsAndGoes, burnSeries, EVENTS, percent, type ProofContext, rawOutage, shifted } from './burn-proofs.ts';
-import { type FedSeries, labelText, type Proof } from './proof.ts';
+import { type Check, type FedSeries, labelText, type Proof } from './proof.ts';
 
 /** What the proofs below feed: the rules that record these stay out. */
 export const SEEDED = new Set([badRate(BASE_WINDOW_SECONDS), totalRate(BASE_WINDOW_SECONDS)]);
@@ -41,6 +41,11 @@ export function seededBurnProofs(context: ProofContext): readonly Proof[] {
       seededFault(context, tier),
       seededBelow(context, tier),
       seededFloor(context, tier),
+      seededShortWindow(context, tier),
+      seededMemory(context, tier),
+      seededUneven(context, tier),
+      seededColdStart(context, tier),
+      seededNoTraffic(context, tier),
     ]),
   ];
 }
@@ -55,10 +60,12 @@ function seededFault(context: ProofContext, tier: Tier): Proof {
   return seededStep({ context, tier, errorRatio, rate: RATE, what: `${percent(errorRatio)} fail` });
 }
 
-/** So little traffic that the floor takes twice as long as the burn. */
+/** So little traffic that the floor takes twice as long as the burn, and ten evaluations at least. */
 function seededFloor(context: ProofContext, tier: Tier): Proof {
-  const rate = tier.badEventsMin / (2 * decimalNumber(tier.threshold) * tier.longSeconds);
-  const rounded = Number(rate.toPrecision(3));
+  const burnSeconds = decimalNumber(tier.threshold) * tier.longSeconds;
+  const rate = tier.badEventsMin / Math.max(2 * burnSeconds, 10 * context.environment.evaluationSeconds);
+  // Rounded up: the floor is never later than a whole number of evaluations.
+  const rounded = Math.ceil(rate * 1e6) / 1e6;
   return seededStep({
     context,
     tier,
@@ -117,6 +124,137 @@ function seededBelow({ environment, objective }: ProofContext, tier: Tier): Proo
     ]),
     checks: [{ kind: 'silent', alert: burnSeries(objective, tier), fromSeconds: 0, toSeconds: seconds }],
   };
+}
+
+/** Spans one after another, and checks at their ends. */
+function seededRun(options: {
+  readonly context: ProofContext;
+  readonly what: string;
+  readonly spans: readonly SeedSpan[];
+  readonly checks: (ends: readonly number[]) => readonly Check[];
+}): Proof {
+  const { context, spans, what } = options;
+  const { environment, objective } = context;
+  const ends = spans.map((_, index) => spans.slice(0, index + 1).reduce((sum, { seconds }) => sum + seconds, 0));
+  return {
+    name: `${objective.name}, ${what}`,
+    intervalSeconds: environment.evaluationSeconds,
+    series: seeds(objective, environment.evaluationSeconds, spans),
+    checks: options.checks(ends),
+  };
+}
+
+/** As for raw windows: below is silent and above fires, while the long window holds an outage. */
+function seededShortWindow(context: ProofContext, tier: Tier): Proof {
+  const { longSeconds, shortSeconds } = tier;
+  const { evaluationSeconds } = context.environment;
+  const threshold = decimalNumber(tier.threshold);
+  const below = Number((threshold * 0.95).toPrecision(6));
+  const above = Number((threshold * 1.1).toPrecision(6));
+  const outageSeconds = Math.ceil((1.5 * threshold * longSeconds) / evaluationSeconds) * evaluationSeconds;
+  const alert = burnSeries(context.objective, tier);
+  const at = (seconds: number, errorRatio: number, rate = RATE): SeedSpan => ({ seconds, errorRatio, rate });
+  return seededRun({
+    context,
+    what: `${tier.name}: after an outage 0.95 of the threshold is silent, 1.1 of it fires`,
+    spans: [
+      at(longSeconds, 0),
+      at(outageSeconds, 1),
+      at(2 * shortSeconds, below),
+      at(shortSeconds / 2, below, 4 * RATE),
+      at(shortSeconds, below),
+      ...unevenSpans({ seconds: 2 * shortSeconds, tier }),
+      at(2 * shortSeconds, above),
+    ],
+    checks: (ends) => {
+      const [, outageEnd = 0] = ends;
+      const [aboveBegin = 0, end = 0] = ends.slice(-2);
+      return [
+        { kind: 'silent', alert, fromSeconds: outageEnd + shortSeconds + evaluationSeconds, toSeconds: aboveBegin },
+        { kind: 'firing', alert, fromSeconds: aboveBegin + shortSeconds + evaluationSeconds, toSeconds: end },
+      ];
+    },
+  });
+}
+
+/** As for raw windows, at a rate where each burst has 0.6 of the floor's bad events too. */
+function seededMemory(context: ProofContext, tier: Tier): Proof {
+  const { evaluationSeconds } = context.environment;
+  const { longSeconds } = tier;
+  const badSeconds = 0.6 * decimalNumber(tier.threshold) * longSeconds;
+  const seconds = Math.ceil(badSeconds / evaluationSeconds) * evaluationSeconds;
+  const rate = Number(((0.6 * tier.badEventsMin) / badSeconds).toPrecision(6));
+  const burst: SeedSpan = { seconds, rate, errorRatio: Number((badSeconds / seconds).toPrecision(6)) };
+  const quiet = (share: number): SeedSpan => {
+    const whole = Math.round((longSeconds * share) / evaluationSeconds) * evaluationSeconds;
+    return { seconds: whole - seconds, rate, errorRatio: 0 };
+  };
+  const alert = burnSeries(context.objective, tier);
+  return seededRun({
+    context,
+    what: `${tier.name}: two bursts within ${durationText(longSeconds)} fire, one alone does not`,
+    spans: [quiet(0.25), burst, quiet(1.3), burst, quiet(0.75), burst],
+    checks: ([, , , , thirdBegin = 0, thirdEnd = 0]) => [
+      { kind: 'silent', alert, fromSeconds: 0, toSeconds: thirdBegin },
+      { kind: 'firing', alert, fromSeconds: thirdEnd - evaluationSeconds, toSeconds: thirdEnd },
+    ],
+  });
+}
+
+/** Errors where there is hardly any traffic, none where there is: only a mean of ratios calls that a fault. */
+function seededUneven(context: ProofContext, tier: Tier): Proof {
+  const alert = burnSeries(context.objective, tier);
+  const threshold = decimalNumber(tier.threshold);
+  return seededRun({
+    context,
+    what: `${tier.name}: errors of quiet hours weigh as much as their traffic`,
+    spans: [
+      ...unevenSpans({ seconds: tier.longSeconds, tier }),
+      { seconds: tier.shortSeconds, rate: RATE, errorRatio: Number((2 * threshold).toPrecision(6)) },
+    ],
+    checks: (ends) => [{ kind: 'silent', alert, fromSeconds: 0, toSeconds: ends.at(-1) ?? 0 }],
+  });
+}
+
+/** Hours by turns: all of the traffic without an error, a hundredth of it with twenty times the threshold. */
+function unevenSpans({ seconds, tier }: { readonly seconds: number; readonly tier: Tier }): readonly SeedSpan[] {
+  const errorRatio = Math.min(0.5, Number((20 * decimalNumber(tier.threshold)).toPrecision(6)));
+  return Array.from({ length: seconds / 3600 }, (_, hour) =>
+    hour % 2 === 0 ? { seconds: 3600, rate: RATE, errorRatio: 0 } : { seconds: 3600, rate: RATE / 100, errorRatio },
+  );
+}
+
+/** A fault older than the rules: silent until they ran for 0.9 of the window. */
+function seededColdStart(context: ProofContext, tier: Tier): Proof {
+  const { evaluationSeconds } = context.environment;
+  const warmUp = Math.ceil((tier.warmUpSeconds ?? 0) / evaluationSeconds) * evaluationSeconds;
+  const alert = burnSeries(context.objective, tier);
+  return seededRun({
+    context,
+    what: `${tier.name}: waits for 0.9 of its window of history`,
+    spans: [{ seconds: warmUp + 4 * evaluationSeconds, rate: RATE, errorRatio: 1 }],
+    checks: ([end = 0]) => [
+      { kind: 'silent', alert, fromSeconds: 0, toSeconds: warmUp - evaluationSeconds },
+      { kind: 'firing', alert, fromSeconds: warmUp, toSeconds: end },
+    ],
+  });
+}
+
+/** Without traffic a ratio is absent: neither 0, nor NaN. */
+function seededNoTraffic(context: ProofContext, tier: Tier): Proof {
+  const identity = labelText(identityOf(context.objective));
+  return seededRun({
+    context,
+    what: `${tier.name}: without traffic there is no ratio`,
+    spans: [{ seconds: 3600, rate: 0, errorRatio: 0 }],
+    checks: ([end = 0]) =>
+      [tier.longSeconds, tier.shortSeconds].map((window) => ({
+        kind: 'query',
+        query: `${weightedRatio(window)}${identity}`,
+        atSeconds: end,
+        samples: [],
+      })),
+  });
 }
 
 /**
