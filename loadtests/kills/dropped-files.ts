@@ -102,7 +102,7 @@ export class DroppedFiles {
   }
 
   archived({ dataset, name, sha256 }: DroppedFile): string {
-    return join(this.#dataDir, 'archive', dataset, `${sha256.slice(0, 16)}-${name}`);
+    return join(this.#dataDir, 'archive', dataset, `${sha256}-${name}`);
   }
 
   #make({ random, nextNumber, knownFlights }: MakeOptions): NewFile {

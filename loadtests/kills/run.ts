@@ -102,6 +102,6 @@ async function killAll(
 }
 
 function textOf(dying: Dying): string {
-  const beside = dying.beside === 'nothing' ? '' : ` beside a ${dying.beside}`;
+  const beside = dying.beside === 'nothing' ? '' : `, beside: ${dying.beside}`;
   return dying.kind === 'point' ? `${dying.name}:${dying.passing}${beside}` : `${dying.afterMs} ms${beside}`;
 }
