@@ -8,6 +8,7 @@ const VERBS: Readonly<Record<string, () => Promise<{ readonly verb: Verb }>>> = 
   compile: () => import('./verbs/compile.ts'),
   check: () => import('./verbs/check.ts'),
   prove: () => import('./verbs/prove.ts'),
+  explain: () => import('./verbs/explain.ts'),
 };
 const WRONG_USAGE = 64;
 

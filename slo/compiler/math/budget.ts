@@ -57,8 +57,8 @@ const CHANCE_PAGES_MAX = decimal('0.001');
 
 /**
  * The lowest rate from which on a service that only just keeps its promise is paged by chance in at most one window of
- * a thousand: P(X ≥ max(m, θ·N)) for X Poisson with mean B·N, N = λ·W. Undefined where no rate is enough: a tier with
- * k = 1 tells such a service half of the time, as it should. Searched downwards in steps of 5 %, because the tail is
+ * a thousand: P(X ≥ max(m, θ·N)) for X Poisson with mean B·N, N = λ·W. 0 where the floor alone keeps chance
+ * away; undefined where no rate is enough: a tier with k = 1 tells such a service half of the time, as it should. Searched downwards in steps of 5 %, because the tail is
  * not monotonic where θ·N crosses a whole number.
  */
 export function trustworthyRate(objective: Pick<Objective, 'budget'>, tier: Tier): number | undefined {
@@ -74,8 +74,11 @@ export function trustworthyRate(objective: Pick<Objective, 'budget'>, tier: Tier
   const highest = 1000 / (budget * tier.longSeconds);
   if (isNoisy(highest)) return undefined;
   let rate = highest;
-  while (rate > highest / 1e6 && !isNoisy(rate / SEARCH_STEP)) rate /= SEARCH_STEP;
-  return rate;
+  while (rate > highest / 1e6) {
+    if (isNoisy(rate / SEARCH_STEP)) return rate;
+    rate /= SEARCH_STEP;
+  }
+  return 0;
 }
 const SEARCH_STEP = 1.05;
 
