@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MANIFEST_FILE, type Manifest, writeBackup } from './backup.ts';
@@ -162,6 +163,7 @@ describe('a backup', function () {
     await mkdir(join(dataDir, 'landing', 'trips'), { recursive: true });
     await mkdir(join(dataDir, 'archive', 'trips'), { recursive: true });
     await writeFile(join(dataDir, 'landing', 'trips', 'new.csv'), 'region\n');
+    await utimes(join(dataDir, 'landing', 'trips', 'new.csv'), 1_000, 1_000);
     await writeFile(join(dataDir, 'archive', 'trips', '00-old.csv'), 'region\nTurin\n');
     await symlink('/etc/hostname', join(dataDir, 'landing', 'trips', 'link.csv'));
     assert.equal((await backup()).code, 0);
@@ -262,6 +264,38 @@ describe('a backup', function () {
     const again = { ...options, target: join(dir, 'again') };
     await assert.rejects(writeBackup(again), /is damaged: its content has the hash/);
     await assert.rejects(stat(join(dir, 'again', MANIFEST_FILE)), { code: 'ENOENT' });
+  });
+
+  it('has of landing what rests there, and nothing that is still being written', async () => {
+    const landing = join(dataDir, 'landing', 'trips');
+    await mkdir(landing, { recursive: true });
+    const put = async (name: string | Buffer, { written }: { readonly written: 'now' | 'long ago' }): Promise<void> => {
+      const path = Buffer.concat([Buffer.from(`${landing}/`), Buffer.from(name)]);
+      await writeFile(path, 'whole');
+      if (written === 'long ago') await utimes(path, 1_000, 1_000);
+    };
+    for (const name of ['moved-in.csv', 'upload.csv.part', '.hidden.csv', 'grows.csv', 'moved-in.csv.2.refused']) {
+      await put(name, { written: 'long ago' });
+    }
+    await put('copying.csv', { written: 'now' });
+    await put('wrong.csv.refused', { written: 'now' });
+    await put(Buffer.from([0x63, 0xe9, 0x2e, 0x63, 0x73, 0x76]), { written: 'long ago' });
+    let grown = 'whole';
+    // Between the look at a file and its copy.
+    const now = (): number => {
+      grown += '.';
+      writeFileSync(join(landing, 'grows.csv'), grown);
+      utimesSync(join(landing, 'grows.csv'), 1_000, 1_000);
+      return Date.now();
+    };
+    const options = { dataDir, target, dataFormat: DATA_FORMAT, version: '0.1.0', now, landingSettleMs: 3_600_000 };
+    const { files } = await writeBackup(options);
+    const names = ['moved-in.csv', 'moved-in.csv.2.refused', 'wrong.csv.refused'];
+    assert.deepEqual(
+      files.map(({ path }) => path),
+      names.map((name) => `landing/trips/${name}`),
+    );
+    assert.deepEqual((await readdir(join(target, 'landing', 'trips'))).toSorted(), names);
   });
 
   it('is no backup while its manifest is missing: a death before the end leaves none', async () => {

@@ -7,16 +7,20 @@
  * it forgets a message only when a bronze file holds it: what the copied bus lacks, the bronze copied later has. What
  * was accepted between the two may be in one of them or in none; it was not promised.
  *
+ * Of landing only files at rest are copied: half a file would rest after a restore, and be taken for the whole.
+ *
  * `warehouse.duckdb` is left out. It is made from bronze and bus, by the same code that makes it again when it is
  * broken, at 150,000 rows/s and more; a copy would keep the writer waiting and could only disagree with bronze.
  *
  * The manifest is written last. A folder without it is no backup.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, rename } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { copyEnvironment } from './bus/lmdb-copy.ts';
 import { type CopiedFile, copyFile, filesBelow, hashFile, syncFolders } from './folder-copy.ts';
+import { LandingFolder } from './landing/landing-folder.ts';
+import { isRefused, isUnfinished } from './landing/landing-name.ts';
 import { TaskError } from './operator-tasks.ts';
 
 export const MANIFEST_FILE = 'vigia-backup.json';
@@ -42,6 +46,8 @@ export interface BackupOptions {
   /** Of the folder that is copied. */
   readonly dataFormat: number;
   readonly version: string;
+  /** LANDING_SETTLE_MS: when a file in landing rests. */
+  readonly landingSettleMs?: number;
   readonly now: () => number;
   readonly tell?: (progress: BackupProgress) => void;
   readonly signal?: AbortSignal;
@@ -57,11 +63,11 @@ export interface BackupProgress {
 interface Part {
   readonly folder: string;
   /** `environment`: LMDB, copied as one moment. */
-  readonly how: 'environment' | 'link' | 'copy';
+  readonly how: 'environment' | 'link' | 'at-rest';
 }
 
 const PARTS: readonly Part[] = [
-  { folder: 'landing', how: 'copy' },
+  { folder: 'landing', how: 'at-rest' },
   { folder: 'state', how: 'environment' },
   { folder: 'bus', how: 'environment' },
   { folder: 'bronze', how: 'link' },
@@ -70,6 +76,7 @@ const PARTS: readonly Part[] = [
 const ENVIRONMENT_FILE = 'data.mdb';
 /** A file that goes while it is copied was replaced by another (erasure, compaction), which is looked for again. */
 const LOOKS_MAX = 10;
+const LANDING_SETTLE_MS = 2_000;
 
 export async function writeBackup(options: BackupOptions): Promise<Manifest> {
   const { target, now, version } = options;
@@ -97,10 +104,12 @@ export async function writeBackup(options: BackupOptions): Promise<Manifest> {
 class Copy {
   readonly files: CopiedFile[] = [];
   readonly #options: BackupOptions;
+  readonly #landing: LandingFolder;
   #bytes = 0;
 
   constructor(options: BackupOptions) {
     this.#options = options;
+    this.#landing = new LandingFolder({ dataDir: options.dataDir, datasets: [] });
   }
 
   async part({ folder, how }: Part): Promise<void> {
@@ -111,8 +120,8 @@ class Copy {
     this.#add({ path: `${folder}/${ENVIRONMENT_FILE}`, ...(await hashFile(made)) });
   }
 
-  async #folder(folder: string, how: 'link' | 'copy'): Promise<void> {
-    const { dataDir, target } = this.#options;
+  async #folder(folder: string, how: 'link' | 'at-rest'): Promise<void> {
+    const { dataDir } = this.#options;
     const known = new Set<string>();
     for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
       let gone = 0;
@@ -120,7 +129,8 @@ class Copy {
         if (known.has(name)) continue;
         this.#options.signal?.throwIfAborted();
         const path = `${folder}/${name}`;
-        const facts = await copyFile({ from: join(dataDir, path), to: join(target, path), how });
+        const facts = how === 'link' ? await this.#copy(path, how) : await this.#copyAtRest(name);
+        if (facts === 'in-motion') continue;
         if (facts === undefined) {
           gone += 1;
           continue;
@@ -134,6 +144,26 @@ class Copy {
     throw new BackupError(
       `Files in ${folder} went away in each of ${LOOKS_MAX} looks. Try again when less is moved there.`,
     );
+  }
+
+  #copy(path: string, how: 'link' | 'copy'): ReturnType<typeof copyFile> {
+    const { dataDir, target } = this.#options;
+    return copyFile({ from: join(dataDir, path), to: join(target, path), how });
+  }
+
+  /** As landing decides, in one look. What it refused rests. */
+  async #copyAtRest(name: string): Promise<Omit<CopiedFile, 'path'> | 'in-motion' | undefined> {
+    const { target, now, landingSettleMs = LANDING_SETTLE_MS } = this.#options;
+    if (name.split('/').some(isUnfinished)) return 'in-motion';
+    const found = await this.#landing.find(name);
+    // A name that is not UTF-8 leads nowhere; any other that does was moved.
+    if (found === undefined) return name.includes('\ufffd') ? 'in-motion' : undefined;
+    const unchangedMs = now() - found.changedAtMs;
+    if (!isRefused(name) && unchangedMs < landingSettleMs && found.movedInMs <= landingSettleMs) return 'in-motion';
+    const facts = await this.#copy(`landing/${name}`, 'copy');
+    if (facts === undefined || (await this.#landing.find(name))?.signature === found.signature) return facts;
+    await rm(join(target, 'landing', name));
+    return 'in-motion';
   }
 
   #add(file: CopiedFile): void {

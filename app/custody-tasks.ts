@@ -45,7 +45,7 @@ export function custodyTasks(parts: CustodyParts): TaskHandlers {
 }
 
 function backupTask(parts: CustodyParts): TaskHandler {
-  const { dataDir, now, sealAll, faultPoint } = parts;
+  const { config, dataDir, now, sealAll, faultPoint } = parts;
   return {
     // The half that is there is in the way of the other.
     interrupted: 'fail',
@@ -58,6 +58,7 @@ function backupTask(parts: CustodyParts): TaskHandler {
         target,
         dataFormat: DATA_FORMAT,
         version: VERSION,
+        landingSettleMs: config.LANDING_SETTLE_MS,
         now,
         tell,
         signal,

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type BackupProgress, MANIFEST_FILE, writeBackup } from '../backup.ts';
-import { readConfig } from '../config.ts';
+import { type Config, readConfig } from '../config.ts';
 import type { BackupOutcome } from '../custody-tasks.ts';
 import { readFormat, refuseNewer, restoreUnfinished } from '../data-format.ts';
 import { bytesText } from '../doctor.ts';
@@ -30,7 +30,7 @@ async function backup(args: readonly string[]): Promise<number> {
   const dataDir = presentDataDir(config);
   const target = resolve(dir);
   const asked = await askService({ config, dataDir, task: 'backup', args: { target }, onProgress: show });
-  const outcome = asked.kind === 'done' ? (asked.outcome as BackupOutcome) : await alone(dataDir, target);
+  const outcome = asked.kind === 'done' ? (asked.outcome as BackupOutcome) : await alone({ config, dataDir, target });
   if (outcome.unsealed !== undefined) {
     process.stderr.write(`Not everything could be sealed before (it is on the copied bus): ${outcome.unsealed}\n`);
   }
@@ -40,8 +40,14 @@ async function backup(args: readonly string[]): Promise<number> {
   return 0;
 }
 
+interface AloneOptions {
+  readonly config: Config;
+  readonly dataDir: string;
+  readonly target: string;
+}
+
 /** Bus and bronze together hold everything, so nothing has to be opened: it works on a folder that will not start. */
-async function alone(dataDir: string, target: string): Promise<BackupOutcome> {
+async function alone({ config, dataDir, target }: AloneOptions): Promise<BackupOutcome> {
   const lock = await lockDataDir(dataDir);
   try {
     const found = await readFormat(dataDir);
@@ -53,6 +59,7 @@ async function alone(dataDir: string, target: string): Promise<BackupOutcome> {
       target,
       dataFormat: found.format,
       version: VERSION,
+      landingSettleMs: config.LANDING_SETTLE_MS,
       now: Date.now,
       tell: show,
     });

@@ -18,6 +18,8 @@ export interface FoundFile {
   readonly bytes: number;
   /** Changes with every write and every rename. */
   readonly signature: string;
+  /** The last write or rename. */
+  readonly changedAtMs: number;
   /** Its content is older than its name: it was moved in. */
   readonly movedInMs: number;
   readonly regular: boolean;
@@ -149,6 +151,7 @@ export class LandingFolder {
       nameIsText,
       bytes: Number(stats.size),
       signature: [stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(),
+      changedAtMs: Number(stats.ctimeMs > stats.mtimeMs ? stats.ctimeMs : stats.mtimeMs),
       movedInMs: Number(stats.ctimeMs - stats.mtimeMs),
       regular: isRegular(stats),
     };

@@ -38,7 +38,15 @@ export function fittingName(
 
 /** Hidden files, files still being written and files that were refused: nobody looks at them. */
 export function isPassedOver(name: string): boolean {
-  return name.startsWith('.') || name.endsWith('.part') || name.endsWith('.refused');
+  return isUnfinished(name) || isRefused(name);
+}
+
+export function isUnfinished(name: string): boolean {
+  return name.startsWith('.') || name.endsWith('.part');
+}
+
+export function isRefused(name: string): boolean {
+  return name.endsWith('.refused');
 }
 
 /** `path` is under the landing folder: `<dataset>/NAME.csv` or `<dataset>-2024.csv`. A text says what is missing. */
