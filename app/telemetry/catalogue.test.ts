@@ -19,6 +19,22 @@ describe('the catalogue', () => {
     const names = DEFINITIONS.map(({ name }) => name);
     assert.equal(new Set(names).size, names.length);
   });
+  it('gives every metric a family of its own: OpenMetrics calls a counter without its _total', () => {
+    const families = DEFINITIONS.map(familyOf);
+    assert.deepEqual(
+      families.filter((family, at) => families.indexOf(family) !== at),
+      [],
+    );
+    const series = DEFINITIONS.flatMap(({ name, kind }) => [
+      name,
+      ...(kind === 'histogram' ? ['_bucket', '_sum', '_count', '_created'].map((suffix) => `${name}${suffix}`) : []),
+      ...(kind === 'counter' ? [`${name.replace(/_total$/, '')}_created`] : []),
+    ]);
+    assert.deepEqual(
+      series.filter((one, at) => series.indexOf(one) !== at),
+      [],
+    );
+  });
   it('knows every status that an error is answered with', () => {
     for (const { status } of Object.values(ERRORS))
       assert.ok((STATUSES as readonly string[]).includes(String(status)), String(status));
@@ -42,3 +58,7 @@ describe('the catalogue', () => {
     }
   });
 });
+
+function familyOf({ name, kind }: MetricDefinition): string {
+  return kind === 'counter' ? name.replace(/_total$/, '') : name;
+}
