@@ -19,12 +19,13 @@ describe('records taken out of archived files', () => {
     await rm(dataDir, { recursive: true });
   });
 
-  const pathOf = (name: string): string => join(dataDir, 'archive', 'trips', `${FILE_ID.slice(0, 16)}-${name}`);
+  const pathOf = (name: string): string => join(dataDir, 'archive', 'trips', `${FILE_ID}-${name}`);
   const archive = (name: string, content: string | Buffer): Promise<void> => writeFile(pathOf(name), content);
-  const options = (...indexes: readonly number[]) => ({
+  const options = (name: string, ...indexes: readonly number[]) => ({
     dataDir,
+    path: pathOf(name),
+    name,
     dataset: 'trips',
-    fileId: FILE_ID,
     indexes: new Set(indexes),
     recordBytesMax: 1024,
   });
@@ -33,11 +34,11 @@ describe('records taken out of archived files', () => {
 
   it('keep their place in a CSV, and every other byte is as it was', async () => {
     await archive('a.csv', CSV);
-    assert.equal(await countArchived(options(1, 3)), 2);
+    assert.equal(await countArchived(options('a.csv', 1, 3)), 2);
     assert.equal(await readFile(pathOf('a.csv'), 'utf8'), CSV);
-    assert.equal(await removeArchived(options(1, 3)), 2);
+    assert.equal(await removeArchived(options('a.csv', 1, 3)), 2);
     assert.equal(await readFile(pathOf('a.csv'), 'utf8'), CSV_WITHOUT);
-    assert.equal(await removeArchived(options(1, 3)), 0, 'done again it does nothing');
+    assert.equal(await removeArchived(options('a.csv', 1, 3)), 0, 'done again it does nothing');
     assert.equal(await readFile(pathOf('a.csv'), 'utf8'), CSV_WITHOUT);
     assert.deepEqual(await readdir(join(dataDir, 'work')), []);
   });
@@ -45,7 +46,8 @@ describe('records taken out of archived files', () => {
   it('keep their place in compressed files and in NDJSON', async () => {
     await archive('b.csv.gz', gzipSync(CSV));
     await archive('c.ndjson', '{"a":1}\n\n{"a":2}\n{"a":3}\n');
-    assert.equal(await removeArchived(options(1)), 2);
+    assert.equal(await removeArchived(options('b.csv.gz', 1)), 1);
+    assert.equal(await removeArchived(options('c.ndjson', 1)), 1);
     assert.equal(gunzipSync(await readFile(pathOf('b.csv.gz'))).toString(), CSV.replace('"2\nx","two ""2"""', '""'));
     assert.equal(await readFile(pathOf('c.ndjson'), 'utf8'), '{"a":1}\n\n{}\n{"a":3}\n');
   });
@@ -54,7 +56,7 @@ describe('records taken out of archived files', () => {
     const lines = Array.from({ length: 3_000 }, (_, at) => `${at},${'x'.repeat(100)}`);
     lines[1_500] = `${'y'.repeat(300_000)}`;
     await archive('d.csv', `a,b\n${lines.join('\n')}\n`);
-    assert.equal(await removeArchived(options(700, 1_500, 2_999)), 3);
+    assert.equal(await removeArchived(options('d.csv', 700, 1_500, 2_999)), 3);
     const expected = lines.map((line, at) => ([700, 1_500, 2_999].includes(at) ? '""' : line));
     assert.equal(await readFile(pathOf('d.csv'), 'utf8'), `a,b\n${expected.join('\n')}\n`);
   });
@@ -64,9 +66,9 @@ describe('records taken out of archived files', () => {
     const connection = await instance.connect();
     const path = pathOf('e.parquet');
     await connection.run(`COPY (SELECT i, 'secret' || i AS s FROM range(5000) t(i)) TO '${path}'`);
-    assert.equal(await countArchived(options(0, 4_711)), 2);
-    assert.equal(await removeArchived(options(0, 4_711)), 2);
-    assert.equal(await removeArchived(options(0, 4_711)), 0);
+    assert.equal(await countArchived(options('e.parquet', 0, 4_711)), 2);
+    assert.equal(await removeArchived(options('e.parquet', 0, 4_711)), 2);
+    assert.equal(await removeArchived(options('e.parquet', 0, 4_711)), 0);
     const rows = (await connection.runAndReadAll(`SELECT i::INTEGER, s FROM '${path}'`)).getRows();
     const expected = Array.from({ length: 5_000 }, (_, at) =>
       [0, 4_711].includes(at) ? [null, null] : [at, `secret${at}`],
@@ -79,9 +81,9 @@ describe('records taken out of archived files', () => {
   it('stay in a backup that shared the bytes, and in files of other content', async () => {
     await archive('a.csv', CSV);
     await link(pathOf('a.csv'), join(dataDir, 'backup.csv'));
-    const other = join(dataDir, 'archive', 'trips', 'ffffffffffffffff-a.csv');
+    const other = join(dataDir, 'archive', 'trips', `${'f'.repeat(64)}-a.csv`);
     await writeFile(other, CSV);
-    await removeArchived(options(1, 3));
+    await removeArchived(options('a.csv', 1, 3));
     assert.equal(await readFile(join(dataDir, 'backup.csv'), 'utf8'), CSV);
     assert.equal(await readFile(other, 'utf8'), CSV);
   });

@@ -9,78 +9,92 @@
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { syncPath } from './durable-folder.ts';
-import { type NamedFile, readName } from './landing/landing-name.ts';
+import { readArchivedName } from './landing/archived-name.ts';
+import { readName } from './landing/landing-name.ts';
 import { type CutTaker, RecordCutter, type RecordPlace } from './landing/record-cutter.ts';
 import { inflate } from './record/inflate.ts';
 import { emptyParquetRows } from './warehouse/duckdb-parquet-removal.ts';
 
-export interface ArchivedRecords {
+export interface FileRecords {
+  /** Absolute. */
+  readonly path: string;
+  /** The file's own name, which says its format. */
+  readonly name: string;
   readonly dataset: string;
-  /** SHA-256 of the file as it came, hex. */
-  readonly fileId: string;
   /** Numbers in the file. */
   readonly indexes: ReadonlySet<number>;
-}
-
-interface Options extends ArchivedRecords {
-  /** Absolute. */
-  readonly dataDir: string;
   /** RECORD_BYTES_MAX: how the file was read. */
   readonly recordBytesMax: number;
 }
 
-/** One name for each that the file came under. */
-async function archivedFiles({
-  dataDir,
-  dataset,
-  fileId,
-}: Pick<Options, 'dataDir' | 'dataset' | 'fileId'>): Promise<readonly string[]> {
-  const folder = join(dataDir, 'archive', dataset);
-  if (!existsSync(folder)) return [];
-  const names = await readdir(folder);
-  return names.filter((name) => name.startsWith(`${fileId.slice(0, 16)}-`)).map((name) => join(folder, name));
+interface Options extends FileRecords {
+  /** Absolute. */
+  readonly dataDir: string;
 }
 
-/** How many of the records have content, in all files. */
-export async function countArchived(options: Options): Promise<number> {
-  let records = 0;
-  for (const path of await archivedFiles(options)) records += await emptyRecords({ ...options, path });
-  return records;
+interface ArchivedFile {
+  /** Absolute. */
+  readonly path: string;
+  readonly fileId: string;
+  readonly name: string;
+}
+
+/** What the archive has of a dataset; a name that the landing did not give is nobody's. */
+export async function archivedFiles(dataDir: string, dataset: string): Promise<readonly ArchivedFile[]> {
+  const folder = join(dataDir, 'archive', dataset);
+  if (!existsSync(folder)) return [];
+  return (await readdir(folder)).flatMap((entry) => {
+    const archived = readArchivedName(entry);
+    return archived === undefined ? [] : [{ ...archived, path: join(folder, entry) }];
+  });
+}
+
+/** How many of the records have content. */
+export function countArchived(options: Options): Promise<number> {
+  return emptyRecords(options);
 }
 
 /** Takes their content; answers of how many. */
 export async function removeArchived(options: Options): Promise<number> {
-  const work = join(options.dataDir, 'work');
+  const { dataDir, path } = options;
+  const work = join(dataDir, 'work');
   await mkdir(work, { recursive: true });
-  let records = 0;
-  for (const path of await archivedFiles(options)) {
-    const target = join(work, `${randomUUID()}.archive`);
-    try {
-      const emptied = await emptyRecords({ ...options, path, target });
-      records += emptied;
-      if (emptied === 0) continue;
-      await syncPath(target);
+  const target = join(work, `${randomUUID()}.archive`);
+  try {
+    const emptied = await emptyRecords({ ...options, target });
+    if (emptied > 0) {
       await rename(target, path);
       await syncPath(dirname(path));
-    } finally {
-      await rm(target, { force: true });
     }
+    return emptied;
+  } finally {
+    await rm(target, { force: true });
   }
-  return records;
 }
 
-interface FileOptions extends Options {
-  readonly path: string;
+/** Writes the file without their content to `target`, durably; answers of how many. Of none `target` is worth nothing. */
+export async function copyWithout(options: FileRecords & { readonly target: string }): Promise<number> {
+  return emptyRecords(options);
+}
+
+interface EmptyOptions extends FileRecords {
   /** Absent: they are only counted. */
   readonly target?: string;
 }
 
-async function emptyRecords({ path, target, dataset, indexes, recordBytesMax }: FileOptions): Promise<number> {
-  const named = nameOf(path, dataset);
+async function emptyRecords({ target, ...options }: EmptyOptions): Promise<number> {
+  const emptied = await writeEmptied({ ...options, ...(target === undefined ? {} : { target }) });
+  if (target !== undefined && emptied > 0) await syncPath(target);
+  return emptied;
+}
+
+async function writeEmptied({ path, name, target, dataset, indexes, recordBytesMax }: EmptyOptions): Promise<number> {
+  const named = readName(`${dataset}/${name}`, [dataset]);
+  if (typeof named === 'string') throw new Error(`of no known format: ${named}`);
   if (named.format === 'parquet') {
     return emptyParquetRows({ path, indexes, ...(target === undefined ? {} : { target }) });
   }
@@ -93,13 +107,6 @@ async function emptyRecords({ path, target, dataset, indexes, recordBytesMax }: 
   else if (named.gzip) await pipeline(emptied, createGzip(), createWriteStream(target));
   else await pipeline(emptied, createWriteStream(target));
   return cut.emptied;
-}
-
-/** The name in the archive begins with the file's id. */
-function nameOf(path: string, dataset: string): NamedFile {
-  const named = readName(`${dataset}/${basename(path).slice('0123456789abcdef-'.length)}`, [dataset]);
-  if (typeof named === 'string') throw new Error(`the archive holds a file of no known format: ${named}`);
-  return named;
 }
 
 /** Neither a row nor a blank line, which would be no record. */

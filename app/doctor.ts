@@ -13,7 +13,8 @@ import { isDue } from './compaction.ts';
 import { type FoundFormat, readFormat } from './data-format.ts';
 import type { Equation } from './equation.ts';
 import { filesBelow } from './folder-copy.ts';
-import { requestIdOf } from './landing/take-file.ts';
+import { readArchivedName } from './landing/archived-name.ts';
+import { requestIdOf } from './landing/range-ids.ts';
 import type { State } from './state/state.ts';
 import type { ArchivedName, UnknownFiles } from './warehouse/duckdb-inspect.ts';
 import type { EmbeddedWarehouse } from './warehouse/embedded-warehouse.ts';
@@ -130,8 +131,7 @@ export async function examineStores(parts: {
     unsealed: { messages, oldestAtMs },
     unknown: await warehouse.inspect({
       bronze: bronze.map((name) => name.slice(name.lastIndexOf('/') + 1, -'.parquet'.length)),
-      archived: archived.map(archivedName),
-      requestIdOf,
+      archived: archived.map(archivedFile),
     }),
     walBytes: warehouse.walBytes(),
     databaseBytes: warehouse.databaseBytes(),
@@ -139,10 +139,11 @@ export async function examineStores(parts: {
   };
 }
 
-/** `trips/0123456789abcdef-a.csv`: the landing begins a name with the first digits of its file's SHA-256. */
-function archivedName(name: string): ArchivedName {
-  const [dataset = '', ...rest] = name.split('/');
-  return { name, dataset, fileIdBegins: /^[0-9a-f]{16}(?=-)/.exec(rest.join('/'))?.[0] ?? '' };
+/** `trips/<file id>-a.csv`: see landing/archived-name.ts. */
+function archivedFile(path: string): ArchivedName {
+  const [dataset = '', ...rest] = path.split('/');
+  const archived = readArchivedName(rest.join('/'));
+  return { name: path, requestId: archived && requestIdOf(archived.fileId, dataset) };
 }
 
 /** Newest insight first is no order: by what is at stake. */

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { type Answer, assertProblem, type RunningService, startService } from './api/service.contract.ts';
 import type { BusMessage } from './bus/bus.ts';
+import type { LandingFile } from './state/landing-file.ts';
 
 const CANARY = 'canary-7f3a-9c51';
 const TEXT = 'Frodo met Sam.';
@@ -13,8 +14,8 @@ const TEXT = 'Frodo met Sam.';
 describe('an erasure', () => {
   let dataDir: string;
   let running: RunningService;
-  const start = async (): Promise<void> => {
-    running = await startService({ LANDING_SETTLE_MS: '0', LANDING_LOOK_MS: '10', DATA_DIR: dataDir });
+  const start = async (more: Readonly<Record<string, string>> = {}): Promise<void> => {
+    running = await startService({ LANDING_SETTLE_MS: '0', LANDING_LOOK_MS: '10', DATA_DIR: dataDir, ...more });
   };
   beforeEach(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'vigia-erasing-'));
@@ -175,25 +176,77 @@ describe('an erasure', () => {
     assert.deepEqual(await records(), ['a', 'b', 'c', CANARY, 'd', 'e']);
   });
 
-  it('is not undone by the same file: the archive keeps what it has of it', async () => {
+  const drop = async (name: string, ids: readonly string[]): Promise<void> => {
     const folder = join(dataDir, 'landing', 'articles');
-    const drop = async (): Promise<void> => {
-      await mkdir(folder, { recursive: true });
-      const lines = ['a', CANARY].map((id) => `${id},${TEXT},5,2024-05-04T08:30:00Z\n`);
-      await writeFile(join(folder, 'file.csv'), `article_id,text,readers,published_at\n${lines.join('')}`);
+    await mkdir(folder, { recursive: true });
+    const lines = ids.map((id) => `${id},${TEXT},5,2024-05-04T08:30:00Z\n`);
+    await writeFile(join(folder, `.${name}`), `article_id,text,readers,published_at\n${lines.join('')}`);
+    await rename(join(folder, `.${name}`), join(folder, name));
+  };
+  /** In landing or archive. */
+  const filesHolding = async (): Promise<readonly string[]> =>
+    (await holding(CANARY)).filter((path) => /^(landing|archive|work)\//.test(path));
+
+  for (const [named, archive] of [
+    ['under its name', 'kept'],
+    ['under another name', 'kept'],
+    ['when the archive does not have it any more', 'gone'],
+  ] as const) {
+    it(`is not undone by the same file ${named}`, async () => {
+      await drop('file.csv', ['a', CANARY]);
       await running.service.landing.settled();
-    };
-    await drop();
+      await erase(`key=article_id:${CANARY}`);
+      if (archive === 'gone') await rm(join(dataDir, 'archive', 'articles'), { recursive: true });
+      await drop(named.includes('another') ? 'b.csv' : 'file.csv', ['a', CANARY]);
+      await running.service.landing.settled();
+      const files = await running.service.state.landingFiles();
+      assert.deepEqual(files.map(({ state }) => state).sort(), ['done', 'skipped']);
+      assert.deepEqual(await filesHolding(), []);
+      assert.equal((await readdir(join(dataDir, 'archive', 'articles'))).length, 1);
+      assert.deepEqual(await records(), ['a']);
+    });
+  }
+
+  it('reaches an archived file that no audit entry names: its range came back from bronze', async () => {
+    await drop('file.csv', ['a', CANARY]);
+    await running.service.landing.settled();
+    await running.stop();
+    await rm(join(dataDir, 'warehouse.duckdb'));
+    await rm(join(dataDir, 'bronze', '_audit'), { recursive: true, force: true });
+    await start();
+    assert.equal((await filesHolding()).length, 1, 'or this proves nothing');
     await erase(`key=article_id:${CANARY}`);
-    await drop();
-    const files = await running.service.state.landingFiles();
-    assert.deepEqual(files.map(({ state }) => state).sort(), ['done', 'skipped']);
-    assert.deepEqual(await readdir(folder), []);
-    assert.deepEqual(
-      (await holding(CANARY)).filter((path) => path.startsWith('archive')),
-      [],
-    );
-    assert.deepEqual(await records(), ['a']);
+    assert.deepEqual(await filesHolding(), []);
+  });
+
+  /** Resolves when some of a file of many ranges is stored. */
+  const dropLong = async (ids: readonly string[]): Promise<void> => {
+    await running.stop();
+    await start({ LANDING_RANGE_ROWS_MAX: '1' });
+    await drop('file.csv', ids);
+    const isUnderWay = ({ state, counts }: LandingFile): boolean => state === 'storing' && counts.read > 0;
+    while (!(await running.service.state.landingFiles()).some(isUnderWay)) await nextTurn();
+  };
+
+  it('waits for a file that is being stored, and takes what comes of it later too', async () => {
+    await dropLong([CANARY, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', CANARY]);
+    const answer = await erase(`key=article_id:${CANARY}`);
+    assert.equal((JSON.parse(answer.text) as { state: string }).state, 'done');
+    assert.deepEqual(await records(), ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']);
+    assert.deepEqual(await filesHolding(), []);
+    assert.deepEqual([(await terms()).erased, (await terms()).difference], [2, 0]);
+  });
+
+  it('holds for a file that went away half stored and comes back', async () => {
+    const path = join(dataDir, 'landing', 'articles', 'file.csv');
+    await dropLong([CANARY, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']);
+    await rename(path, join(dataDir, 'aside.csv'));
+    await running.service.landing.settled();
+    await erase(`key=article_id:${CANARY}`);
+    await rename(join(dataDir, 'aside.csv'), path);
+    await running.service.landing.settled();
+    assert.deepEqual(await filesHolding(), []);
+    assert.deepEqual(await records(), ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']);
   });
 
   it('that a process left undone is carried on by the next one', async () => {

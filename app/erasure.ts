@@ -9,14 +9,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ErasureCounts, ErasureOutcome, ErasureRequest, Erasures } from './api/erasure-routes.ts';
 import { randomId } from './api/ingest.ts';
-import { type ArchivedRecords, countArchived, removeArchived } from './archive-removal.ts';
+import { archivedFiles, countArchived, removeArchived } from './archive-removal.ts';
 import type { Bus, DeadLetterRest } from './bus/bus.ts';
 import type { Config } from './config.ts';
 import type { Contract } from './datasets/contract.ts';
 import { type Wanted, withoutWanted } from './dead-letter-removal.ts';
 import { AppError } from './errors.ts';
-import { requestIdOf } from './landing/take-file.ts';
-import { LANDING_ENDS } from './state/landing-file.ts';
+import { requestIdOf } from './landing/range-ids.ts';
+import { LANDING_ENDS, type LandingFile, type LandingState } from './state/landing-file.ts';
 import type { State } from './state/state.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 import type { FoundRecord, FoundRecords, RecordPlace, RecordSelector } from './warehouse/erasable.ts';
@@ -31,6 +31,8 @@ const SETTLE_LOOK_MS = 20;
 const ANSWER_TIMEOUT_MS = 20_000;
 const RETRY_MS = 5_000;
 const LETTERS_PAGE = 100;
+const LANDED_LOOK_MS = 200;
+const UNDER_WAY: readonly LandingState[] = ['checking', 'storing'];
 /** A letter may be put back while it is taken apart; then it is waited for once more. */
 const DEAD_ROUNDS_MAX = 5;
 
@@ -173,6 +175,7 @@ async function carryOut(parts: Parts, asked: Asked): Promise<number> {
   const { id, dataset, selector, actor } = asked;
   const contract = contracts.get(dataset);
   if (contract === undefined) throw new Error(`no contract named ${dataset}`);
+  await landed(parts, asked);
   await settled(parts);
   const target = { id, contract, selector };
   const { found } = await survey(parts, target);
@@ -253,22 +256,36 @@ interface InArchive {
   readonly places: readonly RecordPlace[];
 }
 
+/**
+ * Resolves when no file of the dataset is being stored that was there when it was asked for: of such a file what comes
+ * later would stay. A file that waits, or that cannot go on for now, is stored afterwards, and what it brings is new.
+ */
+async function landed({ state, signal }: Parts, { dataset, askedAtMs }: Asked): Promise<void> {
+  const isUnderWay = (file: LandingFile): boolean =>
+    file.dataset === dataset && UNDER_WAY.includes(file.state) && file.seenAtMs <= askedAtMs;
+  while ((await state.landingFiles()).some(isUnderWay)) await pause(LANDED_LOOK_MS, undefined, { signal });
+}
+
 /** Throws while a file of them is still on its way to the archive. */
 async function archived(
-  { dataDir, warehouse, state, config }: ErasureParts,
+  { dataDir, state, config }: ErasureParts,
   { dataset, places }: InArchive,
-  work: (options: ArchivedRecords & { readonly dataDir: string; readonly recordBytesMax: number }) => Promise<number>,
+  work: typeof countArchived,
 ): Promise<number> {
   if (places.length === 0) return 0;
   const requests = Map.groupBy(places, ({ requestId }) => requestId);
-  const running = (await state.landingFiles()).filter((file) => !LANDING_ENDS.includes(file.state));
+  if (work === removeArchived) {
+    const open = (await state.landingFiles()).filter((file) => !LANDING_ENDS.includes(file.state));
+    const touches = ({ fileId }: LandingFile): boolean =>
+      fileId !== undefined && requests.has(requestIdOf(fileId, dataset));
+    if (open.some(touches)) throw stillLanding();
+  }
   let records = 0;
-  for (const { fileId } of await warehouse.landedFiles(dataset)) {
+  for (const { fileId, path, name } of await archivedFiles(dataDir, dataset)) {
     const those = requests.get(requestIdOf(fileId, dataset));
     if (those === undefined) continue;
-    if (work === removeArchived && running.some((file) => file.fileId === fileId)) throw stillLanding();
     const indexes = new Set(those.map(({ index }) => index));
-    records += await work({ dataDir, dataset, fileId, indexes, recordBytesMax: config.RECORD_BYTES_MAX });
+    records += await work({ dataDir, path, name, dataset, indexes, recordBytesMax: config.RECORD_BYTES_MAX });
   }
   return records;
 }

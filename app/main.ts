@@ -8,6 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Api, createApi } from './api/api.ts';
 import { shownFile } from './api/landing-routes.ts';
+import { copyWithout } from './archive-removal.ts';
 import type { Bus } from './bus/bus.ts';
 import { compactWhenDue } from './compaction.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
@@ -102,6 +103,7 @@ export async function openService(
     ...parts,
     signingKey,
     readParquet: parquetLines,
+    copyWithout,
     faultPoint: atFaultPoint,
     onChange: (file) => api.feed.tell({ kind: 'landing', file: shownFile(file) }),
     onCommit: ({ counts }, { dataset }) => api.feed.tell({ kind: 'committed', datasets: { [dataset]: counts } }),

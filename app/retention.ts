@@ -11,6 +11,8 @@ import { join } from 'node:path';
 import type { Bus, UnsettledMessage } from './bus/bus.ts';
 import type { Contract } from './datasets/contract.ts';
 import { syncPath } from './durable-folder.ts';
+import { readArchivedName } from './landing/archived-name.ts';
+import { requestIdOf } from './landing/range-ids.ts';
 import { RETENTION_LAYERS } from './telemetry/catalogue.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 import type { ExpiringLayer, Warehouse } from './warehouse/warehouse.ts';
@@ -156,9 +158,14 @@ async function expireArchive(step: Step): Promise<Took> {
   const { dataDir, warehouse, contract, beforeMs } = step;
   const folder = join(dataDir, 'archive', contract.name);
   if (!existsSync(folder)) return { rows: 0, files: 0 };
-  const landed = await warehouse.landedFiles(contract.name);
-  const old = landed.filter(({ takenAtMs }) => takenAtMs < beforeMs).map(({ fileId }) => `${fileId.slice(0, 16)}-`);
-  const names = (await readdir(folder)).filter((name) => old.some((prefix) => name.startsWith(prefix)));
+  const files = (await readdir(folder)).flatMap((name) => {
+    const archived = readArchivedName(name);
+    return archived === undefined ? [] : [{ name, requestId: requestIdOf(archived.fileId, contract.name) }];
+  });
+  const receivedAt = await warehouse.receivedAt(files.map(({ requestId }) => requestId));
+  const names = files
+    .filter(({ requestId }) => (receivedAt.get(requestId) ?? Number.POSITIVE_INFINITY) < beforeMs)
+    .map(({ name }) => name);
   for (const name of names) {
     await tell(step, { layer: 'archive', source: `archive/${contract.name}/${name}`, rows: 0 });
     await rm(join(folder, name), { force: true });

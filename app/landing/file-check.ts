@@ -34,6 +34,8 @@ export interface CheckOptions {
   readonly rangeRowsMax: number;
   readonly rangeBytesMax: number;
   readonly inflatedBytesMax: number;
+  /** A range ends before this index too. */
+  readonly cutAt?: number;
   readonly readParquet?: ReadParquet;
   /** Throws when the service stops. */
   readonly onBytes: (bytes: number) => void;

@@ -5,10 +5,11 @@
 import { createHash } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import type { BigIntStats, Dirent } from 'node:fs';
-import { constants, type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { constants, type FileHandle, lstat, mkdir, open, opendir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder, syncPath } from '../durable-folder.ts';
 import { fileChanged, fileGone, fileNotRegular } from './file-problems.ts';
+import { archivedName, readArchivedName } from './archived-name.ts';
 import { fittingName, isPassedOver } from './landing-name.ts';
 
 export interface FoundFile {
@@ -37,6 +38,19 @@ export interface LandingFolderOptions {
   readonly dataDir: string;
   readonly datasets: readonly string[];
   readonly filesMax?: number;
+}
+
+/** Names that are read at once of an archive that may have very many. */
+const ENTRIES_AT_ONCE = 256;
+
+interface FileOfDataset {
+  readonly dataset: string;
+  readonly fileId: string;
+}
+
+interface ArchivedFile extends FileOfDataset {
+  /** A durable copy without what was erased, which is kept in its place; undefined when all of it may be. */
+  readonly emptied: string | undefined;
 }
 
 export class LandingFolder {
@@ -101,17 +115,39 @@ export class LandingFolder {
   }
 
   /** Where it lies then, under the data folder. The name cannot be taken by another content: it begins with its hash. */
-  archivePath(path: string, { dataset, fileId }: { readonly dataset: string; readonly fileId: string }): string {
-    return join('archive', dataset, fittingName(basename(path), { prefix: `${fileId.slice(0, 16)}-` }));
+  #archivePath(path: string, { dataset, fileId }: FileOfDataset): string {
+    return join('archive', dataset, archivedName({ fileId, name: basename(path) }));
   }
 
-  async archive(path: string, file: { readonly dataset: string; readonly fileId: string }): Promise<string> {
-    const target = this.archivePath(path, file);
-    await makeFolder(join(this.#dataDir, dirname(target)), this.#dataDir);
-    // The archive has it, perhaps without what was erased from it since: that does not come back.
-    if (await exists(join(this.#dataDir, target))) await this.#remove(path);
-    else await this.#move(path, target);
+  /** Where the archive has it then. A second copy is not kept: it may be without what was erased from the first. */
+  async archive(path: string, { emptied, ...file }: ArchivedFile): Promise<string> {
+    const before = await this.archived(file);
+    if (before !== undefined) {
+      await this.#remove(path);
+      return before;
+    }
+    const target = this.#archivePath(path, file);
+    const folder = join(this.#dataDir, dirname(target));
+    await makeFolder(folder, this.#dataDir);
+    if (emptied === undefined) {
+      await this.#move(path, target);
+    } else {
+      await rename(emptied, join(this.#dataDir, target));
+      await syncPath(folder);
+      await this.#remove(path);
+    }
     return target;
+  }
+
+  /** Where the archive has it, under whatever name it came; undefined when it does not. */
+  async archived({ dataset, fileId }: FileOfDataset): Promise<string | undefined> {
+    const folder = join('archive', dataset);
+    const entries = await opendir(join(this.#dataDir, folder), { bufferSize: ENTRIES_AT_ONCE }).catch(unlessMissing);
+    if (entries === undefined) return undefined;
+    for await (const { name } of entries) {
+      if (readArchivedName(name)?.fileId === fileId) return join(folder, name);
+    }
+    return undefined;
   }
 
   /** Beside where it lies, a name that nothing has: an earlier file of the same name is not lost. */
@@ -126,10 +162,6 @@ export class LandingFolder {
 
   refuse(path: string, refusedPath: string): Promise<void> {
     return this.#move(path, refusedPath);
-  }
-
-  async isArchived(path: string, file: { readonly dataset: string; readonly fileId: string }): Promise<boolean> {
-    return exists(join(this.#dataDir, this.archivePath(path, file)));
   }
 
   at(path: string): string {

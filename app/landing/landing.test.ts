@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { DuckDBInstance } from '@duckdb/node-api';
+import { copyWithout } from '../archive-removal.ts';
 import { type Config, readConfig } from '../config.ts';
 import type { Contract } from '../datasets/contract.ts';
 import { contract as flights } from '../datasets/flights/contract.ts';
@@ -112,6 +113,7 @@ describe('the landing folder', () => {
       contracts: CONTRACTS,
       validators: VALIDATORS,
       readParquet: parquetLines,
+      copyWithout,
       signingKey: SIGNING_KEY,
       now: () => nowMs,
       faultPoint,
@@ -164,7 +166,7 @@ describe('the landing folder', () => {
       assert.deepEqual(file.counts, { read: 10, stored: 10, duplicate: 0, quarantined: 0, rejected: 0 });
       assert.equal(await rowsStored(), 10);
       assert.deepEqual(await readdir(at('trips')), []);
-      assert.equal(file.movedTo, `archive/trips/${file.fileId?.slice(0, 16)}-a.csv`);
+      assert.equal(file.movedTo, `archive/trips/${file.fileId}-a.csv`);
       assert.equal(await readFile(join(dir, file.movedTo), 'utf8'), tripsFile(10));
       assert.deepEqual((await auditSteps()).toSorted(), ['landing.archive', ...Array(3).fill('landing.range')]);
       const receipt = readReceiptId(file.receipt ?? '', SIGNING_KEY);
@@ -242,7 +244,7 @@ describe('the landing folder', () => {
       assert.equal(Buffer.byteLength(name), 255);
       const file = await take(`trips/${name}`, gzipSync(tripsFile(2)));
       assert.equal(file.state, 'done');
-      assert.equal(file.movedTo, `archive/trips/${file.fileId?.slice(0, 16)}-${'ü'.repeat(115)}~.csv.gz`);
+      assert.equal(file.movedTo, `archive/trips/${file.fileId}-${'ü'.repeat(91)}~.csv.gz`);
       assert.deepEqual(await readdir(join(dir, 'archive', 'trips')), [basename(file.movedTo)]);
       const other = `${'ü'.repeat(123)}bb.csv.gz`;
       const refused = await take(`trips/${other}`, 'nope');
@@ -254,8 +256,11 @@ describe('the landing folder', () => {
       await take('trips/a.csv', tripsFile(6));
       const again = await take('trips/renamed.csv', tripsFile(6));
       assert.equal(again.state, 'skipped');
-      assert.match(again.movedTo ?? '', /^archive\/trips\/.*-renamed\.csv$/);
-      assert.ok((await auditSteps()).includes('landing.skip'));
+      assert.equal(again.movedTo, (await only('trips/a.csv')).movedTo);
+      assert.equal((await readdir(join(dir, 'archive', 'trips'))).length, 1, 'no second copy');
+      assert.deepEqual(await readdir(at('trips')), []);
+      const [skip] = await warehouse.audit({ step: 'landing.skip', limit: 2 });
+      assert.deepEqual([skip?.source, skip?.target], ['landing/trips/renamed.csv', again.movedTo]);
       const longer = await take('trips/longer.csv', tripsFile(16));
       assert.deepEqual(longer.counts, { read: 16, stored: 10, duplicate: 6, quarantined: 0, rejected: 0 });
       assert.equal(await rowsStored(), 16);
@@ -469,6 +474,31 @@ describe('the landing folder', () => {
       await (await open()).settled();
       assert.deepEqual((await only('trips/a.csv.gz')).counts.stored, 10);
     });
+
+    for (const [ending, pack] of [
+      ['csv', Buffer.from],
+      ['csv.gz', gzipSync],
+    ] as const) {
+      it(`with other limits than before (${ending}): no bad record comes twice`, async () => {
+        const path = `trips/a.${ending}`;
+        await put(path, pack(`${HEADER}\nbad\n${trip(1)}\nbad\n${trip(3)}\n${trip(4)}\nbad\n${trip(6)}\n`));
+        const ends = (name: string): void => {
+          if (name === 'landing-range-stored') throw new Error('ended');
+        };
+        await (await open({ LANDING_RANGE_ROWS_MAX: 3 }, { faultPoint: ends })).settled();
+        assert.equal((await warehouse.quarantine({ limit: 10 })).length, 2);
+        // Elsewhere and back: what was noted of it beside the ledger is forgotten.
+        await rename(at(path), join(dir, 'aside'));
+        await landing?.settled();
+        await rename(join(dir, 'aside'), at(path));
+        await utimes(at(path), 1_000, 1_000);
+        await (await open({ LANDING_RANGE_ROWS_MAX: 5 })).settled();
+        const [file] = (await state.landingFiles()).filter((one) => one.state === 'done');
+        assert.deepEqual(file?.counts, { read: 7, stored: 4, duplicate: 0, quarantined: 0, rejected: 3 });
+        const apart = await warehouse.quarantine({ limit: 10 });
+        assert.deepEqual(apart.map(({ index }) => index).sort(), [0, 2, 5]);
+      });
+    }
 
     it('when the end came between the move and the note of it', async () => {
       await put('trips/a.csv', tripsFile(3));

@@ -21,7 +21,8 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { FileRange, RangeOutcome } from '../warehouse/file-range.ts';
 import { fileChanged, fileGone, fileNameUnknown, fileNotRegular, fileUnreadable } from './file-problems.ts';
 import { type FoundFile, LandingFolder } from './landing-folder.ts';
-import { LANDING_KEY_ID, requestIdOf, type TakenFile, type TakeParts, takeFile } from './take-file.ts';
+import { requestIdOf } from './range-ids.ts';
+import { LANDING_KEY_ID, type TakenFile, type TakeParts, takeFile } from './take-file.ts';
 
 export interface LandingParts extends Omit<TakeParts, 'folder' | 'state' | 'telemetry'> {
   readonly state: Pick<State, 'landingFiles' | 'putLandingFile' | 'landingPlan' | 'removeLandingFiles'>;
@@ -95,6 +96,8 @@ class WatchedLanding implements Landing {
   }
 
   async settled(): Promise<void> {
+    // A look that is under way may have been past what has come since.
+    await this.#looking;
     await this.#wake();
     await this.#working;
   }
@@ -167,8 +170,8 @@ class WatchedLanding implements Landing {
   /** It was archived just before a crash, or somebody took it away. */
   async #vanished(file: LandingFile, replaced: boolean): Promise<void> {
     const { fileId, dataset } = file;
-    if (fileId !== undefined && (await this.#folder.isArchived(file.path, { dataset, fileId }))) {
-      const movedTo = this.#folder.archivePath(file.path, { dataset, fileId });
+    const movedTo = fileId === undefined ? undefined : await this.#folder.archived({ dataset, fileId });
+    if (movedTo !== undefined) {
       const whole = file.counts.read === file.records;
       await this.#finish(file, whole ? { kind: 'done', counts: file.counts, movedTo } : { kind: 'skipped', movedTo });
     } else {

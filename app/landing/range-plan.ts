@@ -41,6 +41,8 @@ export interface PlanOptions {
   /** A range is closed by the record that reaches one of these. */
   readonly rangeRowsMax: number;
   readonly rangeBytesMax: number;
+  /** A range ends before this index too. */
+  readonly cutAt?: number;
 }
 
 /** An index is an INTEGER in the warehouse. */
@@ -114,8 +116,9 @@ class RangePlanner implements CutTaker {
   #count({ bytes, next, offset }: RecordPlace): void {
     this.#records += 1;
     this.#end = offset + next;
-    const { rangeRowsMax, rangeBytesMax } = this.#options;
-    if (this.#records < rangeRowsMax && this.#end - this.#start < rangeBytesMax) return;
+    const { rangeRowsMax, rangeBytesMax, cutAt } = this.#options;
+    const isCut = this.#firstIndex + this.#records === cutAt;
+    if (!isCut && this.#records < rangeRowsMax && this.#end - this.#start < rangeBytesMax) return;
     this.#sum(bytes, offset, next);
     this.#close();
   }

@@ -4,10 +4,9 @@
  *
  * Nothing of a file is stored before the whole of it was checked. After that only what may pass can stop it.
  */
-import { hash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import type { Contract } from '../datasets/contract.ts';
 import type { Validator } from '../record/validate.ts';
@@ -18,26 +17,37 @@ import type { FileRange, RangeOutcome } from '../warehouse/file-range.ts';
 import type { Warehouse } from '../warehouse/warehouse.ts';
 import { bytesOf, checkFile, needsWorkFile, type ReadParquet, recordFormat } from './file-check.ts';
 import { fileNameUnknown } from './file-problems.ts';
+import { cutsThrough, type HeldRecords, heldRecords, isHeld } from './held-records.ts';
 import type { LandingFolder } from './landing-folder.ts';
 import { type NamedFile, readName } from './landing-name.ts';
 import { cutRange } from './range-cut.ts';
+import { rangeIdOf, requestIdOf } from './range-ids.ts';
 
 /** Whose rows a file's are: no API key is called so. */
 export const LANDING_KEY_ID = 'landing';
-/** Message ids that the ledger is asked of at once. */
-const HELD_PAGE = 1_000;
+
+/** Writes the file to `target`, durably, without the content of some of its records; answers of how many: see archive-removal.ts. */
+export type CopyWithout = (options: {
+  readonly path: string;
+  readonly name: string;
+  readonly dataset: string;
+  readonly indexes: ReadonlySet<number>;
+  readonly recordBytesMax: number;
+  readonly target: string;
+}) => Promise<number>;
 
 export interface TakeParts {
   readonly config: Config;
   readonly dataDir: string;
   readonly folder: LandingFolder;
-  readonly warehouse: Pick<Warehouse, 'storeRange' | 'ledgerHolds' | 'requestOutcome' | 'writeAudit'>;
+  readonly warehouse: Pick<Warehouse, 'storeRange' | 'requestMessages' | 'requestOutcome' | 'erasedOf' | 'writeAudit'>;
   readonly state: Pick<State, 'landingPlan'>;
   readonly telemetry: Pick<Telemetry, 'landingStep'>;
   readonly contracts: ReadonlyMap<string, Contract>;
   readonly validators: ReadonlyMap<string, Validator>;
   /** Undefined where the warehouse cannot read Parquet: such a file is refused by its name. */
   readonly readParquet?: ReadParquet;
+  readonly copyWithout: CopyWithout;
   readonly now: () => number;
   readonly faultPoint: (name: string) => void;
 }
@@ -74,32 +84,24 @@ export async function takeFile(parts: TakeParts, file: LandingFile, hooks: TakeH
     const again = file.takenAtMs !== undefined;
     const receivedAtMs = file.takenAtMs ?? parts.now();
     await hooks.put({ state: 'checking', dataset: opened.named.dataset, takenAtMs: receivedAtMs });
-    const plan = await timed(parts, 'check', () => planOf(parts, opened, hooks));
+    const { plan, before } = await planWithout(parts, opened, hooks);
     parts.faultPoint('landing-checked');
     const ranges = plan.ranges.map((range) => fileRange({ opened, plan, range, receivedAtMs }));
-    const held = await heldOf(parts, ranges);
-    const known = { fileId: plan.fileId, records: plan.records };
+    const held = new Set(ranges.filter((range) => isHeld(before, range)).map(({ messageId }) => messageId));
+    const { fileId } = plan;
+    const known = { fileId, records: plan.records };
     if (held.size === ranges.length && !again) {
       await hooks.put({ ...known, state: 'storing' }, plan);
-      return { kind: 'skipped', movedTo: await archive(parts, opened, plan) };
+      return { kind: 'skipped', movedTo: await archive(parts, { ...opened, fileId, wasHeld: true }) };
     }
-    const before = held.size === 0 ? NOTHING : await countsOf(parts, ranges, held);
-    await hooks.put({ ...known, state: 'storing', counts: before }, plan);
-    const counts = await storeRanges(parts, { opened, plan, ranges, held, before }, hooks);
-    return { kind: 'done', counts, movedTo: await archive(parts, opened, plan) };
+    const countsBefore = held.size === 0 ? NOTHING : await countsOf(parts, ranges, held);
+    await hooks.put({ ...known, state: 'storing', counts: countsBefore }, plan);
+    const counts = await storeRanges(parts, { opened, plan, ranges, held, before: countsBefore }, hooks);
+    return { kind: 'done', counts, movedTo: await archive(parts, { ...opened, fileId, wasHeld: held.size > 0 }) };
   } finally {
     await handle.close();
     await rm(workPath, { force: true });
   }
-}
-
-/** The same bytes for another dataset are another request: what one refused may be what the other is for. */
-export function requestIdOf(fileId: string, dataset: string): string {
-  return shortHash(`${fileId}:${dataset}`);
-}
-
-function shortHash(text: string): string {
-  return hash('sha256', text, 'hex').slice(0, 32);
 }
 
 const NOTHING: LandingCounts = { read: 0, stored: 0, duplicate: 0, quarantined: 0, rejected: 0 };
@@ -115,12 +117,33 @@ function namedParts({ contracts, validators, readParquet }: TakeParts, { path }:
   return { named, contract, validator };
 }
 
+interface PlanAndBefore {
+  readonly plan: LandingPlan;
+  /** What the ledger holds of the file. */
+  readonly before: HeldRecords;
+}
+
+/** Cut so that every range is held as a whole or not at all. */
+async function planWithout(parts: TakeParts, opened: OpenFile, hooks: TakeHooks): Promise<PlanAndBefore> {
+  const plan = await timed(parts, 'check', () => planOf(parts, opened, hooks));
+  const before = await heldRecords(parts.warehouse, { fileId: plan.fileId, dataset: opened.contract.name });
+  if (!cutsThrough(before, plan.ranges)) return { plan, before };
+  return { plan: await timed(parts, 'check', () => checked(parts, opened, { ...hooks, cutAt: before.upTo })), before };
+}
+
 /** Kept from before when the file can be cut as it lies there; a work file has to be made again. */
 async function planOf(parts: TakeParts, opened: OpenFile, hooks: TakeHooks): Promise<LandingPlan> {
-  const { config, folder, state, readParquet } = parts;
   const { file, named } = opened;
-  const kept = needsWorkFile(named) ? undefined : await state.landingPlan(file.id);
-  if (kept !== undefined) return kept;
+  const kept = needsWorkFile(named) ? undefined : await parts.state.landingPlan(file.id);
+  return kept ?? checked(parts, opened, hooks);
+}
+
+async function checked(
+  { config, folder, readParquet }: TakeParts,
+  opened: OpenFile,
+  { goOn, cutAt }: Pick<TakeHooks, 'goOn'> & { readonly cutAt?: number },
+): Promise<LandingPlan> {
+  const { file } = opened;
   try {
     return await checkFile({
       ...opened,
@@ -131,7 +154,8 @@ async function planOf(parts: TakeParts, opened: OpenFile, hooks: TakeHooks): Pro
       rangeBytesMax: config.LANDING_RANGE_BYTES_MAX,
       inflatedBytesMax: config.LANDING_INFLATED_BYTES_MAX,
       ...(readParquet === undefined ? {} : { readParquet }),
-      onBytes: hooks.goOn,
+      ...(cutAt === undefined ? {} : { cutAt }),
+      onBytes: goOn,
     });
   } finally {
     // What seems broken may only be half written; what seems sound may have changed behind us.
@@ -157,7 +181,7 @@ function fileRange({ opened, plan, range, receivedAtMs }: Planned): FileRange {
   const { fileId, columns } = plan;
   const { firstIndex, records } = range;
   return {
-    messageId: shortHash(`${fileId}:${contract.name}:${firstIndex}:${records}`),
+    messageId: rangeIdOf({ fileId, dataset: contract.name, firstIndex, records }),
     dataset: contract.name,
     requestId: requestIdOf(fileId, contract.name),
     apiKeyId: LANDING_KEY_ID,
@@ -169,23 +193,6 @@ function fileRange({ opened, plan, range, receivedAtMs }: Planned): FileRange {
     firstIndex,
     records,
   };
-}
-
-async function heldOf({ warehouse }: TakeParts, ranges: readonly FileRange[]): Promise<ReadonlySet<string>> {
-  const held = new Set<string>();
-  for (let from = 0; from < ranges.length; from += HELD_PAGE) {
-    const page = ranges.slice(from, from + HELD_PAGE).map(({ messageId }) => messageId);
-    for (const messageId of await warehouse.ledgerHolds(page)) held.add(messageId);
-  }
-  return held.size === 0 && (await isHeldOtherwise(warehouse, ranges))
-    ? new Set(ranges.map(({ messageId }) => messageId))
-    : held;
-}
-
-/** Every record is in the ledger by ranges of another size: the limits were others then. Bad records would come twice. */
-async function isHeldOtherwise(warehouse: TakeParts['warehouse'], ranges: readonly FileRange[]): Promise<boolean> {
-  const { accepted, rejected } = await warehouse.requestOutcome(ranges[0]?.requestId ?? '');
-  return accepted + rejected === ranges.reduce((sum, { records }) => sum + records, 0);
 }
 
 /** Of the ranges that were stored before: the ledger's word counts, not what was noted beside it. */
@@ -275,20 +282,48 @@ function plus(counts: LandingCounts, { counts: more }: RangeOutcome, records: nu
   };
 }
 
+interface StoredFile extends OpenFile {
+  readonly fileId: string;
+  /** Something of it before it was taken: an erasure, which waits for the file under way, may have gone by. */
+  readonly wasHeld: boolean;
+}
+
 /** Durable in the archive before it leaves landing: who wrote it may never have asked for its bytes to be. */
-async function archive(
-  parts: TakeParts,
-  { handle, file, contract }: OpenFile,
-  { fileId }: LandingPlan,
-): Promise<string> {
+async function archive(parts: TakeParts, stored: StoredFile): Promise<string> {
+  const { handle, file, fileId, contract, workPath, wasHeld } = stored;
+  const { folder, faultPoint } = parts;
   await handle.sync();
-  await parts.folder.checkUnchanged(file);
-  parts.faultPoint('landing-archiving');
-  const movedTo = await timed(parts, 'archive', () =>
-    parts.folder.archive(file.path, { dataset: contract.name, fileId }),
-  );
-  parts.faultPoint('landing-archived');
-  return movedTo;
+  const emptied = wasHeld ? await withoutErased(parts, stored) : undefined;
+  await folder.checkUnchanged(file);
+  faultPoint('landing-archiving');
+  try {
+    const kept = { dataset: contract.name, fileId, emptied };
+    const movedTo = await timed(parts, 'archive', () => folder.archive(file.path, kept));
+    faultPoint('landing-archived');
+    return movedTo;
+  } finally {
+    await rm(`${workPath}-emptied`, { force: true });
+  }
+}
+
+/** A copy without what was erased while the archive did not have the file. Undefined when that is nothing. */
+async function withoutErased(
+  { warehouse, folder, config, copyWithout }: TakeParts,
+  { file, fileId, contract, handle, workPath }: StoredFile,
+): Promise<string | undefined> {
+  const dataset = contract.name;
+  const erased = await warehouse.erasedOf(requestIdOf(fileId, dataset));
+  if (erased.length === 0 || (await folder.archived({ dataset, fileId })) !== undefined) return undefined;
+  const target = `${workPath}-emptied`;
+  const records = await copyWithout({
+    path: pathOfOpened(handle) ?? folder.at(file.path),
+    name: basename(file.path),
+    dataset,
+    indexes: new Set(erased),
+    recordBytesMax: config.RECORD_BYTES_MAX,
+    target,
+  });
+  return records === 0 ? undefined : target;
 }
 
 type Step = Parameters<Telemetry['landingStep']>[0]['step'];

@@ -7,7 +7,7 @@ import { type Bronze, registerFiles } from './bronze.ts';
 import { Compaction } from './bronze-compaction.ts';
 import type { BronzeFile, SealedFile } from './bronze-file.ts';
 import { finishRewrites, type Rewrite, rewriteBronze, type RewriteOptions } from './bronze-rewrite.ts';
-import { auditRow, insertAudit } from './duckdb-audit.ts';
+import { auditRow, insertAudit, recoverRangeEntries } from './duckdb-audit.ts';
 import type { DuckdbSession, Sql } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
 import type { WarehouseOptions } from './embedded-warehouse.ts';
@@ -192,6 +192,8 @@ export class Custody {
       onProgress: options.onProgress ?? (() => {}),
     });
     await this.#knowCandidates(files);
+    const nextOrdinals = (count: number): number => store.nextOrdinals(count);
+    await writer.exclusive((sql) => recoverRangeEntries(sql, { at: this.#now(), nextOrdinals }));
     if (replayed.files === 0) return;
     const { rows } = replayed;
     await writer.exclusive(async (sql) => {

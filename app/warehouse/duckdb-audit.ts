@@ -23,6 +23,41 @@ export async function insertAudit(sql: Sql, entries: readonly AuditRow[]): Promi
   ]);
 }
 
+/**
+ * Tells of ranges of files that the ledger holds and the audit does not: the transaction that told of them was lost, and
+ * bronze, which knows the request alone, brought them back. No bus ever held a range: its sequence is 0.
+ */
+export async function recoverRangeEntries(
+  sql: Sql,
+  { at, nextOrdinals }: { readonly at: string; readonly nextOrdinals: (count: number) => number },
+): Promise<void> {
+  const rows = await sql.rows(
+    `SELECT replace(message_id::VARCHAR, '-', '') AS id, api_key_id, dataset, request_id, ${instant('received_at', 'received')},
+       (accepted + rejected)::DOUBLE AS records, stored::DOUBLE AS stored, (rejected + quarantined)::DOUBLE AS apart
+     FROM custody.ledger l WHERE sequence = 0 AND NOT EXISTS (FROM custody.audit a WHERE a.id = l.message_id) ORDER BY "commit", position`,
+  );
+  const first = nextOrdinals(rows.length);
+  const entries = rows.map((row, index) =>
+    auditRow(first + index, {
+      id: String(row.id),
+      at,
+      step: 'landing.range',
+      actor: String(row.api_key_id),
+      dataset: String(row.dataset),
+      source: `recovered:${row.request_id}`,
+      target: `silver.${row.dataset}`,
+      startedAt: String(row.received),
+      endedAt: at,
+      read: Number(row.records),
+      stored: Number(row.stored),
+      rejected: Number(row.apart),
+      outcome: 'ok',
+      error: '',
+    }),
+  );
+  await insertAudit(sql, entries);
+}
+
 export async function auditPage(
   sql: Sql,
   page: { readonly dataset?: string; readonly step?: string; readonly limit: number; readonly after?: string },

@@ -12,6 +12,7 @@ import type {
   RequestOutcome,
   RowOutcome,
   StorableMessage,
+  StoredMessage,
   WarehouseAccounting,
 } from './warehouse.ts';
 
@@ -236,6 +237,26 @@ function rowStatesSql(dataset: string): string {
   ];
   return `SELECT DISTINCT ON ("index") "index", state, code, pointer
     FROM (${states.join(' UNION ALL ')}) AS copies(rank, "index", state, code, pointer) ORDER BY "index", rank`;
+}
+
+/** In the order in which they were stored. */
+export async function takeRequestMessages(sql: Sql, requestId: string): Promise<readonly StoredMessage[]> {
+  const rows = await sql.rows(
+    `SELECT replace(message_id::VARCHAR, '-', '') AS id, (accepted + rejected)::DOUBLE AS records FROM custody.ledger
+     WHERE request_id = $1 ORDER BY "commit", position`,
+    [requestId],
+  );
+  return rows.map(({ id, records }) => ({ messageId: String(id), records: Number(records) }));
+}
+
+/** Requests that the ledger has nothing of are left out. */
+export async function takeReceivedAt(sql: Sql, requestIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const rows = await sql.rows(
+    `SELECT request_id AS id, epoch_ms(max(received_at))::DOUBLE AS at FROM custody.ledger
+     WHERE request_id IN (SELECT unnest(from_json($1, '["VARCHAR"]'))) GROUP BY request_id`,
+    [JSON.stringify(requestIds)],
+  );
+  return new Map(rows.map(({ id, at }) => [String(id), Number(at)]));
 }
 
 export async function takeRequestOutcome(sql: Sql, requestId: string): Promise<RequestOutcome> {

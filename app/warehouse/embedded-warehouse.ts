@@ -20,6 +20,8 @@ import {
   heldIds,
   takeAccounting,
   takeCounts,
+  takeReceivedAt,
+  takeRequestMessages,
   takeRequestOutcome,
   takeRequestRows,
 } from './duckdb-ledger.ts';
@@ -27,7 +29,7 @@ import type { DuckdbReaders } from './duckdb-readers.ts';
 import { readAggregate, readRecords } from './duckdb-reads.ts';
 import { type DuckdbSession, isBroken, type Sql } from './duckdb-session.ts';
 import type { DuckdbStore } from './duckdb-store.ts';
-import type { EraseOptions, FindOptions, FoundRecords, LandedFile, RecordPlace } from './erasable.ts';
+import type { EraseOptions, FindOptions, FoundRecords, RecordPlace } from './erasable.ts';
 import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { Partitions, TimeRange } from './partitions.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
@@ -49,6 +51,7 @@ import type {
   RowOutcome,
   SealableMessage,
   StorableMessage,
+  StoredMessage,
   StoreOutcome,
   Warehouse,
 } from './warehouse.ts';
@@ -229,8 +232,16 @@ export class EmbeddedWarehouse implements Warehouse {
     return this.#parts.erasure.places(erasureId);
   }
 
-  landedFiles(dataset: string): Promise<readonly LandedFile[]> {
-    return this.#parts.erasure.landedFiles(dataset);
+  erasedOf(requestId: string): Promise<readonly number[]> {
+    return this.#parts.erasure.erasedOf(requestId);
+  }
+
+  receivedAt(requestIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    return this.#book((sql) => takeReceivedAt(sql, requestIds));
+  }
+
+  requestMessages(requestId: string): Promise<readonly StoredMessage[]> {
+    return this.#book((sql) => takeRequestMessages(sql, requestId));
   }
 
   expire(options: ExpireOptions): Promise<Expired> {

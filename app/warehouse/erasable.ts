@@ -31,13 +31,6 @@ export interface RecordPlace {
   readonly index: number;
 }
 
-export interface LandedFile {
-  /** SHA-256, hex, of its bytes as they came. */
-  readonly fileId: string;
-  /** When its last range was stored. */
-  readonly takenAtMs: number;
-}
-
 export interface FindOptions {
   readonly dataset: string;
   readonly selector: RecordSelector;

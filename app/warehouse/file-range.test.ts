@@ -405,6 +405,39 @@ describe('a range of a file', () => {
       assert.equal(counts.replayedMessages, point === 'range-drafted' ? 0 : 1);
       const { datasets } = await later.accounting(EVERYTHING, []);
       assert.deepEqual(datasets['trips'], { ...NO_TERMS, lateRows: 4, stored: 4 });
+      const told = await later.audit({ step: 'landing.range', limit: 10 });
+      assert.deepEqual(
+        told.map(({ id }) => id).sort(),
+        [first, second].map(({ range }) => range.messageId).sort(),
+        'each range is told of once',
+      );
+      const recovered = told.filter(({ source }) => source === `recovered:${first.range.requestId}`);
+      const isRecovered = point === 'range-in-bronze' || point === 'before-commit';
+      assert.deepEqual(
+        recovered.map(({ id, read, stored }) => ({ id, read, stored })),
+        isRecovered ? [{ id: second.range.messageId, read: 2, stored: 2 }] : [],
+      );
+    });
+  }
+
+  for (const gone of [[0], [2], [0, 1], [0, 1, 2]]) {
+    it(`gives equal rows ids that nothing has after a restart and the erasure of ${gone.join(' and ')}`, async () => {
+      const warehouse = await open();
+      const lines = [trip(0), trip(0), trip(0), trip(1), trip(0), trip(0)];
+      const [first, second] = await ranges({ lines, size: 4 });
+      assert.ok(first !== undefined && second !== undefined);
+      await warehouse.storeRange(first.range, first.judge);
+      const erasure = { dataset: 'trips', erasureId: 'e'.repeat(32), actor: 'me' };
+      const { messageId, requestId } = first.range;
+      const records = gone.map((index) => ({ messageId, index, kind: 'row', eventId: undefined, requestId }) as const);
+      const selector = { kind: 'row', messageId, index: gone[0] ?? 0 } as const;
+      assert.equal(await warehouse.eraseRecords({ ...erasure, selector, records }), gone.length);
+      assert.equal(await warehouse.emptyErased(erasure), 1);
+      await close(warehouse);
+      const later = await open();
+      const path = await workFile('again', second.lines);
+      const { counts } = await later.storeRange({ ...second.range, path }, second.judge);
+      assert.deepEqual([counts.stored, counts.duplicate], [2, 0]);
     });
   }
 

@@ -16,6 +16,8 @@ import { halves } from './seen-ids.ts';
 
 /** Some 20 million rows; of a larger file every row is looked for. */
 const KNOWN_BYTES_MAX = 128 * 1024 * 1024;
+/** Erased rows of one content before the last that is left: beyond, numbers are left out instead of looked for. */
+const GAP_LOOKED_THROUGH_MAX = 1_000;
 const OCCURRED = 'landing.occurred';
 
 interface NumberOptions {
@@ -71,13 +73,13 @@ export class FileOccurrences {
     });
     const files = range.firstIndex === 0 ? [] : await this.#bronzeFiles(sql, range);
     if (files.length === 0) return ids;
-    const day = `substr(json_extract_string(body, ${literal(`$.${quoted(contract.eventDate)}`)}), 1, 10)`;
     await sql.run(
-      `INSERT INTO ${OCCURRED} SELECT ${hashed(occurrenceText(contract, { day, occurrence: '1', body: 'body' }))}
-       FROM (SELECT DISTINCT ON ("index") "index", body FROM read_parquet([${files.map(literal).join(', ')}])
-         WHERE kind = 'row' AND request_id = $1 AND "index" < $2)`,
+      `CREATE OR REPLACE TEMP TABLE earlier AS SELECT DISTINCT ON ("index") "index", kind, event_id, body
+       FROM read_parquet([${files.map(literal).join(', ')}]) WHERE request_id = $1 AND "index" < $2`,
       [range.requestId, range.firstIndex],
     );
+    await insertOccurred(sql, contract);
+    await sql.run('DROP TABLE earlier');
     await sql.eachPair(halves(OCCURRED), (high, low) => ids.add(high, low));
     return ids;
   }
@@ -96,6 +98,32 @@ export class FileOccurrences {
     }
     return files;
   }
+}
+
+/**
+ * Of the temporary table `earlier`: each row's id as a first occurrence. Rows whose content was erased are counted where
+ * others of theirs show it: the last one left has its number in its id. Where the last ones are gone their numbers are
+ * given again, and mean nothing else, because nothing has those ids any more.
+ */
+async function insertOccurred(sql: Sql, contract: Contract): Promise<void> {
+  const [counted] = await sql.rows(
+    `SELECT count(*) FILTER (kind IN ('erased_row', 'expired_row'))::DOUBLE AS emptied FROM earlier`,
+  );
+  const emptied = Number(counted?.emptied);
+  const day = `substr(json_extract_string(body, ${literal(`$.${quoted(contract.eventDate)}`)}), 1, 10)`;
+  const idOf = (occurrence: string): string => hashed(occurrenceText(contract, { day, occurrence, body: 'body' }));
+  if (emptied === 0) {
+    await sql.run(`INSERT INTO ${OCCURRED} SELECT ${idOf('1')} FROM earlier WHERE kind = 'row'`);
+    return;
+  }
+  const gap = Math.min(emptied, GAP_LOOKED_THROUGH_MAX);
+  await sql.run(
+    `INSERT INTO ${OCCURRED}
+     WITH content AS (SELECT body, count(*) AS left_over, arg_max(event_id, "index") AS last_id FROM earlier WHERE kind = 'row' GROUP BY body),
+       numbered AS (SELECT body, CASE WHEN last_id = ${idOf('left_over')} THEN left_over
+         ELSE left_over + coalesce(list_position([${idOf('left_over + g')} FOR g IN range(1, ${gap + 1})], last_id), ${emptied}) END AS last_number FROM content)
+     SELECT ${idOf('1')} FROM (SELECT body, unnest(range(last_number)) FROM numbered)`,
+  );
 }
 
 /** Hashes of ids that may have occurred before, in this range or an earlier one. */

@@ -5,7 +5,6 @@
  * database does not know, and the next open stores it; the range is then in the ledger. While one range is committed
  * the next may be staged.
  */
-import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Contract } from '../datasets/contract.ts';
 import { AppError } from '../errors.ts';
@@ -198,7 +197,8 @@ export class RangeStore {
     const at = new Date(commit.committedAtMs).toISOString();
     await insertAudit(sql, [
       auditRow(this.#parts.store.nextOrdinals(1), {
-        id: randomUUID(),
+        // So that a replay, and recoverRangeEntries, know that it is told.
+        id: range.messageId,
         at,
         step: 'landing.range',
         actor: range.apiKeyId,

@@ -20,7 +20,6 @@ import {
   type FindOptions,
   type FoundRecord,
   type FoundRecords,
-  type LandedFile,
   type RecordKey,
   type RecordPlace,
 } from './erasable.ts';
@@ -104,16 +103,17 @@ export class RecordErasure {
     return rows.map((row) => ({ requestId: String(row.request), index: Number(row.index) }));
   }
 
-  /** The files that ranges were stored of. */
-  async landedFiles(dataset: string): Promise<readonly LandedFile[]> {
+  /** Numbers of a request's records that were erased, whoever asked for it. */
+  async erasedOf(requestId: string): Promise<readonly number[]> {
+    const graves = await this.#graves();
     const rows = await this.#parts.writer.exclusive((sql) =>
       sql.rows(
-        `SELECT split_part(source, ':', 1) AS file_id, epoch_ms(max(started_at))::DOUBLE AS taken FROM custody.audit
-         WHERE step = 'landing.range' AND dataset = $1 GROUP BY file_id`,
-        [dataset],
+        `SELECT DISTINCT t."index" AS "index" FROM (${allGraves(graves)}) t JOIN custody.ledger l ON l.message_id = t.message_id
+         WHERE l.request_id = $1 AND t.reason = 'erased'`,
+        [requestId],
       ),
     );
-    return rows.map(({ file_id, taken }) => ({ fileId: String(file_id), takenAtMs: Number(taken) }));
+    return rows.map(({ index }) => Number(index));
   }
 
   async #graves(): Promise<readonly BronzeFile[]> {
@@ -268,7 +268,7 @@ function* reads(files: readonly BronzeFile[]): Iterable<string> {
 /** Tombstones of earlier versions have no cause. */
 function allGraves(graves: readonly BronzeFile[]): string {
   const none =
-    'SELECT NULL::UUID AS message_id, NULL::INTEGER AS "index", NULL::BIGINT AS "commit", NULL::UUID AS cause, NULL::VARCHAR AS filename WHERE false';
+    'SELECT NULL::UUID AS message_id, NULL::INTEGER AS "index", NULL::BIGINT AS "commit", NULL::UUID AS cause, NULL::VARCHAR AS reason, NULL::VARCHAR AS filename WHERE false';
   if (graves.length === 0) return none;
   const paths = graves.map(({ path }) => literal(path)).join(', ');
   return `${none} UNION ALL BY NAME SELECT * FROM read_parquet([${paths}], union_by_name = true, filename = true)`;

@@ -6,7 +6,7 @@
  */
 import type { Envelope } from '../bus/envelope.ts';
 import type { RowValue } from '../datasets/contract.ts';
-import type { EraseOptions, FindOptions, FoundRecords, LandedFile, RecordPlace } from './erasable.ts';
+import type { EraseOptions, FindOptions, FoundRecords, RecordPlace } from './erasable.ts';
 import type { FileRange, JudgeRecords, RangeOutcome } from './file-range.ts';
 import type { AggregateQuery, RecordsQuery } from './query.ts';
 
@@ -135,6 +135,12 @@ export interface RowOutcome {
 }
 
 /** What became of one request: each row counted once, in the best state it reached, however often it was published. */
+export interface StoredMessage {
+  readonly messageId: string;
+  /** Accepted and rejected, whatever became of them. */
+  readonly records: number;
+}
+
 export interface RequestOutcome {
   readonly messageIds: readonly string[];
   readonly accepted: number;
@@ -251,8 +257,12 @@ export interface Warehouse {
   eraseRecords(options: EraseOptions): Promise<number>;
   /** What this erasure took, wherever it lay. */
   erasedPlaces(erasureId: string): Promise<readonly RecordPlace[]>;
-  /** The files that ranges of this dataset were stored of. */
-  landedFiles(dataset: string): Promise<readonly LandedFile[]>;
+  /** Numbers of a request's records that were erased, whoever asked for it. */
+  erasedOf(requestId: string): Promise<readonly number[]>;
+  /** Of each request that the ledger has messages of: when the last of them was received. */
+  receivedAt(requestIds: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** Messages of a request with how many records each came with, in the order in which they were stored. */
+  requestMessages(requestId: string): Promise<readonly StoredMessage[]>;
   /** Takes out some of what was received before; `more` when there is more. */
   expire(options: ExpireOptions): Promise<Expired>;
   /** Takes the content of what this erasure erased out of bronze; may be done again. Answers how many files changed. */
