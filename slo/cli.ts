@@ -9,6 +9,7 @@ const VERBS: Readonly<Record<string, () => Promise<{ readonly verb: Verb }>>> = 
   check: () => import('./verbs/check.ts'),
   prove: () => import('./verbs/prove.ts'),
   explain: () => import('./verbs/explain.ts'),
+  gate: () => import('./verbs/gate.ts'),
 };
 const WRONG_USAGE = 64;
 

@@ -46,7 +46,7 @@ export async function judge(options: {
 }
 
 /** More at once take promtool minutes. */
-const MUTANTS_AT_ONCE_MAX = 60;
+const MUTANTS_AT_ONCE_MAX = 40;
 
 function chunks(mutants: readonly Mutant[]): readonly (readonly Mutant[])[] {
   const count = Math.ceil(mutants.length / MUTANTS_AT_ONCE_MAX);
