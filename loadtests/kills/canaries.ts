@@ -4,7 +4,6 @@
  *
  * A deletion that got no answer is asked again; what one asks that the service had begun, finds the rest.
  */
-import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ServiceProcess } from '../service-process.ts';
 import type { Account } from './account.ts';
@@ -60,7 +59,7 @@ export class Canaries {
   /** A file that waits in the landing folder is no store yet: a deletion does not look into it. */
   #reachable(): readonly number[] {
     const archived = (file: DroppedFile | undefined): boolean =>
-      file === undefined || existsSync(this.#options.files.archived(file));
+      file === undefined || this.#options.files.archived(file) !== undefined;
     return [...this.#open].filter(([, file]) => archived(file)).map(([number]) => number);
   }
 
@@ -83,7 +82,7 @@ export class Canaries {
     this.#open.set(number, file);
     account.promiseFile('flights', neighbours);
     while (alive()) {
-      if (existsSync(files.archived(file))) return true;
+      if (files.archived(file) !== undefined) return true;
       await pause(LOOK_MS);
     }
     return false;

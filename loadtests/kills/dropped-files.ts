@@ -7,6 +7,7 @@
  * flights came over HTTP before, which are still one flight.
  */
 import { createHash } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -80,13 +81,25 @@ export class DroppedFiles {
     return file;
   }
 
-  /** Throws unless every file is in exactly one of landing and archive. Nothing may be moving meanwhile. */
+  /**
+   * Throws unless every content is in exactly one of landing and archive; of the same bytes under several names the
+   * archive keeps one. Nothing may be moving meanwhile.
+   */
   async requireEach(): Promise<void> {
-    for (const file of this.#files) {
-      const waits = await exists(join(this.#dataDir, 'landing', file.dataset, file.name));
-      const moved = await exists(this.archived(file));
-      if (waits === moved)
-        throw new Error(`${file.dataset}/${file.name} is in ${waits ? 'landing and archive' : 'neither place'}`);
+    for (const files of Map.groupBy(this.#files, ({ dataset, sha256 }) => `${dataset}/${sha256}`).values()) {
+      const waiting: DroppedFile[] = [];
+      for (const file of files) {
+        if (await exists(join(this.#dataDir, 'landing', file.dataset, file.name))) waiting.push(file);
+      }
+      const [file] = files;
+      if (file === undefined) continue;
+      const archived = this.#archivedAs(file);
+      if (archived.length > 1) throw new Error(`the archive has ${archived.join(' and ')}`);
+      const inBoth = archived.length === 1 && waiting.length === files.length;
+      // One that something was erased from is copied, and its landed copy removed after.
+      if (inBoth && !file.once) throw new Error(`${file.dataset}/${file.name} is in landing and archive`);
+      if (archived.length === 0 && waiting.length < files.length)
+        throw new Error(`${file.dataset}/${file.name} is in neither place`);
     }
   }
 
@@ -95,14 +108,23 @@ export class DroppedFiles {
     const waiting = await this.waiting();
     if (waiting.length > 0) throw new Error(`still in the landing folder: ${waiting.join(', ')}`);
     for (const file of this.#files) {
-      const bytes = await readFile(this.archived(file));
+      const path = this.archived(file);
+      if (path === undefined) throw new Error(`${file.dataset}/${file.name} is not in the archive`);
+      const bytes = await readFile(path);
       if (!file.once && createHash('sha256').update(bytes).digest('hex') !== file.sha256)
         throw new Error(`${file.dataset}/${file.name} was changed in the archive`);
     }
   }
 
-  archived({ dataset, name, sha256 }: DroppedFile): string {
-    return join(this.#dataDir, 'archive', dataset, `${sha256}-${name}`);
+  /** Where its bytes lie in the archive, under this name or another that they came under. */
+  archived(file: DroppedFile): string | undefined {
+    const [name] = this.#archivedAs(file);
+    return name === undefined ? undefined : join(this.#dataDir, 'archive', file.dataset, name);
+  }
+
+  #archivedAs({ dataset, sha256 }: DroppedFile): readonly string[] {
+    const folder = join(this.#dataDir, 'archive', dataset);
+    return existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith(`${sha256}-`)) : [];
   }
 
   #make({ random, nextNumber, knownFlights }: MakeOptions): NewFile {
