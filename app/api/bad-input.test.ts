@@ -319,8 +319,8 @@ const QUESTIONS: readonly BadInput[] = [
     what: 'a wrong method',
     ask: (running) => running.ask(RECORDS, { method: 'PUT' }),
     code: 'METHOD_NOT_ALLOWED',
-    names: /POST, GET, HEAD, not PUT/,
-    also: ({ headers }) => assert.equal(headers.get('allow'), 'POST, GET, HEAD'),
+    names: /POST, GET, HEAD, DELETE, not PUT/,
+    also: ({ headers }) => assert.equal(headers.get('allow'), 'POST, GET, HEAD, DELETE'),
   },
   {
     what: "a browser's preflight",
