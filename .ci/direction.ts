@@ -66,6 +66,7 @@ const GROUND = [
   'app/errors.ts',
   'app/lmdb-durability.ts',
   'app/durable-folder.ts',
+  'app/private-files.ts',
 ] as const;
 const BUS_ADAPTERS = ['app/bus/lmdb-*.ts', 'app/bus/commit-queue.ts'] as const;
 const STATE_ADAPTERS = ['app/state/lmdb-*.ts'] as const;
@@ -79,7 +80,7 @@ export const AREAS: readonly Area[] = [
   folder('api', { may: JOURNEY, owns: ['api'], because: 'api knows the interfaces, never an adapter or subscriber' }),
   folder('subscriber', { may: JOURNEY, because: 'subscriber knows the interfaces, never an adapter or api' }),
   folder('landing', {
-    may: [...JOURNEY, '../durable-folder.ts', '../warehouse/file-range.ts'],
+    may: [...JOURNEY, '../durable-folder.ts', '../private-files.ts', '../warehouse/file-range.ts'],
     because: 'landing knows the interfaces, never an adapter, api or subscriber',
   }),
   folder('record', {
@@ -121,7 +122,7 @@ export const AREAS: readonly Area[] = [
     because: 'a dataset is data: it knows the contract language and no other dataset',
   },
   folder('telemetry', {
-    may: ['../errors.ts', '../config.ts'],
+    may: ['../errors.ts', '../config.ts', '../private-files.ts'],
     owns: ['telemetry'],
     because: 'telemetry knows nothing of what it watches',
   }),
@@ -129,7 +130,7 @@ export const AREAS: readonly Area[] = [
     may: [
       '../main.ts',
       '../samples.ts',
-      '../{open-stores,compaction,data-format,backup,restore,doctor,equation,operator-tasks,custody-tasks,system-error,version}.ts',
+      '../{open-stores,compaction,data-format,backup,restore,doctor,equation,operator-tasks,custody-tasks,private-files,system-error,version}.ts',
       '../config.ts',
       '../errors.ts',
       '../landing/{drop-file,landing-name}.ts',

@@ -10,6 +10,7 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeBackup } from './backup.ts';
 import { syncPath } from './durable-folder.ts';
+import { makeLandingFolder } from './landing/landing-folder.ts';
 
 export const DATA_FORMAT = 1;
 const FORMAT_FILE = 'format.json';
@@ -38,7 +39,8 @@ const MIGRATIONS: readonly Migration[] = [
     // Format 1 takes files: the folders they come by and go to. All that format 0 held stays as it is.
     to: 1,
     run: async (dataDir) => {
-      for (const folder of ['landing', 'archive']) await mkdir(join(dataDir, folder), { recursive: true });
+      await makeLandingFolder(dataDir);
+      await mkdir(join(dataDir, 'archive'), { recursive: true });
     },
   },
 ];

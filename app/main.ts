@@ -23,6 +23,7 @@ import { faultPointOf, openStores } from './open-stores.ts';
 import { watchTasks } from './operator-tasks.ts';
 import { compileValidator } from './record/validate.ts';
 import { ROW_CODES } from './record/verdict.ts';
+import { keepPrivate } from './private-files.ts';
 import { type RunningRetention, startRetention } from './retention.ts';
 import { loadSamples, watchSampleRemoval } from './samples.ts';
 import { lockDataDir } from './state/lock.ts';
@@ -72,6 +73,8 @@ export async function openService(
   { now = Date.now, datasetsDirectory, onBroken = () => undefined }: Options = {},
 ): Promise<Service> {
   const registry = await loadDatasets(datasetsDirectory);
+  // Before the log, which may lie in it: a folder for logs is made open to others, this one is not.
+  await mkdir(resolve(config.DATA_DIR), { recursive: true });
   const telemetry = openTelemetry({ config, registry, now });
   await telemetry.selfCheck();
   const atFaultPoint = faultPointOf(config);
@@ -184,7 +187,6 @@ interface FolderOptions {
 /** Makes the data folder this process's own, in the format that this version writes. */
 async function takeFolder({ config, telemetry, now, faultPoint }: FolderOptions) {
   const dataDir = resolve(config.DATA_DIR);
-  await mkdir(dataDir, { recursive: true });
   const lock = await lockDataDir(dataDir).catch((error: unknown) => {
     throw new RefusedError(systemErrorText(error) ?? (error instanceof Error ? error.message : String(error)), {
       cause: error,
@@ -241,6 +243,7 @@ async function run(): Promise<void> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve({ reason: signal, code: 0 }));
   });
   const config = readConfig();
+  keepPrivate();
   const service = await openService(config, { onBroken: () => broken.resolve(EXIT_FAILED) });
   const { reason, code } = await Promise.race([
     signalled,

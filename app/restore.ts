@@ -15,6 +15,7 @@ import { markUnfinished, migrate, refuseNewer } from './data-format.ts';
 import type { Registry } from './datasets/registry.ts';
 import { type Equation, takeEquation } from './equation.ts';
 import { copyFile, syncFolders } from './folder-copy.ts';
+import { LandingFolder } from './landing/landing-folder.ts';
 import { openStores, type StoreTelemetry } from './open-stores.ts';
 import { forgetTasks, TaskError } from './operator-tasks.ts';
 import { acceptedBeyond } from './warehouse/duckdb-restored.ts';
@@ -56,6 +57,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   refuseNewer(source, { format: manifest.dataFormat, madeBy: manifest.madeBy });
   await requireEmpty(dataDir);
   await markUnfinished(dataDir, version);
+  await new LandingFolder({ dataDir, datasets: [...options.registry.contracts.keys()] }).make();
   await copyFiles(options, manifest);
   faultPoint?.('while-restoring');
   await tellBus(options);

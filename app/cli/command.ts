@@ -1,5 +1,6 @@
 /** What every command does alike: `--help`, wrong usage is 64, a failure is one line and 1. */
 
+import { keepPrivate } from '../private-files.ts';
 import { systemErrorText } from '../system-error.ts';
 
 export class UsageError extends Error {}
@@ -19,6 +20,7 @@ export async function runCommand({ help, run }: Command): Promise<void> {
     process.stdout.write(`${help}\n`);
     return;
   }
+  keepPrivate();
   try {
     process.exitCode = await run(args);
   } catch (error) {

@@ -9,8 +9,8 @@ import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { makeFolder, syncPath } from '../durable-folder.ts';
-import { landingId } from './landing-folder.ts';
+import { syncPath } from '../durable-folder.ts';
+import { landingId, makeLandingFolder } from './landing-folder.ts';
 import { fittingName } from './landing-name.ts';
 
 export interface DroppedFile {
@@ -32,7 +32,7 @@ export async function dropFile({ dataDir, source, dataset, name, settleMs }: Dro
   const landing = join(dataDir, 'landing');
   const path = await freePath(landing, dataset, name);
   const target = join(landing, path);
-  await makeFolder(dirname(target), dataDir);
+  await makeLandingFolder(dataDir, dataset);
   const part = join(dirname(target), fittingName(basename(target), { suffix: '.part' }));
   try {
     // Where the disk can share blocks between files the copy takes neither time nor space.

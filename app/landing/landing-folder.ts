@@ -5,9 +5,10 @@
 import { createHash } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import type { BigIntStats, Dirent } from 'node:fs';
-import { constants, type FileHandle, lstat, mkdir, open, opendir, readdir, rename, rm } from 'node:fs/promises';
+import { constants, type FileHandle, lstat, open, opendir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder, syncPath } from '../durable-folder.ts';
+import { openToOthers } from '../private-files.ts';
 import { fileChanged, fileGone, fileNotRegular } from './file-problems.ts';
 import { archivedName, readArchivedName } from './archived-name.ts';
 import { fittingName, isPassedOver } from './landing-name.ts';
@@ -66,7 +67,7 @@ export class LandingFolder {
 
   /** So that a person sees where files go. */
   async make(): Promise<void> {
-    for (const dataset of this.#datasets) await mkdir(join(this.#landing, dataset), { recursive: true });
+    for (const dataset of this.#datasets) await makeLandingFolder(this.#dataDir, dataset);
   }
 
   async list(): Promise<readonly FoundFile[]> {
@@ -183,7 +184,7 @@ export class LandingFolder {
       nameIsText,
       bytes: Number(stats.size),
       signature: [stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(),
-      changedAtMs: Number(stats.ctimeMs > stats.mtimeMs ? stats.ctimeMs : stats.mtimeMs),
+      changedAtMs: Math.max(Number(stats.ctimeMs), Number(stats.mtimeMs)),
       movedInMs: Number(stats.ctimeMs - stats.mtimeMs),
       regular: isRegular(stats),
     };
@@ -201,6 +202,16 @@ export class LandingFolder {
       throw codeOf(error) === 'ENOENT' ? fileGone() : error;
     });
     for (const folder of new Set([dirname(from), dirname(to)])) await syncPath(folder);
+  }
+}
+
+/** Open to others, so that they can put files there when the owner lets them through DATA_DIR. */
+export async function makeLandingFolder(dataDir: string, dataset = '.'): Promise<void> {
+  const landing = join(dataDir, 'landing');
+  for (const path of new Set([landing, join(landing, dataset)])) {
+    if (await exists(path)) continue;
+    await makeFolder(path, dataDir);
+    openToOthers(path, 'folder');
   }
 }
 

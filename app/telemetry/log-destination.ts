@@ -7,9 +7,10 @@
  * well-kept ones lack a synchronous flush (rotating-file-stream) or rotate inside a worker thread whose lines a crash
  * loses (pino-roll). Rotation renames first and reopens after, so a line lands in the old file or the new one.
  */
-import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { pino } from 'pino';
+import { openToOthers } from '../private-files.ts';
 import type { LINE_DROPS } from './catalogue.ts';
 
 /** Lines are gathered up to here. Done before the library: it measures all it holds again at every line (3 µs). */
@@ -63,7 +64,7 @@ class Destination implements LogDestination {
     const { file } = options;
     this.#options = options;
     if (file !== '') {
-      mkdirSync(dirname(file), { recursive: true });
+      makeLogFile(file);
       this.#fileBytes = existsSync(file) ? statSync(file).size : 0;
     }
     const dest = file === '' ? STANDARD_OUTPUT : file;
@@ -154,11 +155,24 @@ function rotate({
       if (existsSync(`${file}.${age}`)) renameSync(`${file}.${age}`, `${file}.${age + 1}`);
     }
     renameSync(file, `${file}.1`);
+    makeLogFile(file);
     stream.reopen();
   } catch (error) {
     // The old file stays open and takes the lines; the next try is one file size later.
     warnOnce(error);
   }
+}
+
+/** Others may read it, as a collector does that is no user of ours. */
+function makeLogFile(file: string): void {
+  const folder = dirname(file);
+  const made = mkdirSync(folder, { recursive: true });
+  for (let path = folder; made !== undefined && path.length >= made.length; path = dirname(path)) {
+    openToOthers(path, 'folder');
+  }
+  if (existsSync(file)) return;
+  closeSync(openSync(file, 'a'));
+  openToOthers(file, 'file');
 }
 
 const warned = new Set<string>();
