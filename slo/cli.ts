@@ -10,6 +10,9 @@ const VERBS: Readonly<Record<string, () => Promise<{ readonly verb: Verb }>>> = 
   prove: () => import('./verbs/prove.ts'),
   explain: () => import('./verbs/explain.ts'),
   gate: () => import('./verbs/gate.ts'),
+  backtest: () => import('./verbs/backtest.ts'),
+  report: () => import('./verbs/report.ts'),
+  backfill: () => import('./verbs/backfill.ts'),
 };
 const WRONG_USAGE = 64;
 
