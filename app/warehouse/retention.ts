@@ -113,7 +113,7 @@ async function silverRows(sql: Sql, { dataset, beforeMs, rowsMax }: ExpireOption
   await sql.run(
     `CREATE OR REPLACE TEMP TABLE expiring AS
      SELECT message_id, stored_before FROM (
-       SELECT message_id, sum(stored) OVER (ORDER BY received_at, message_id ROWS UNBOUNDED PRECEDING) - stored AS stored_before
+       SELECT message_id, sum(stored) OVER (ORDER BY received_at, "commit", position ROWS UNBOUNDED PRECEDING) - stored AS stored_before
        FROM custody.ledger WHERE dataset = $1 AND received_at < epoch_ms($2::BIGINT) AND stored > 0)`,
     [dataset, BigInt(beforeMs)],
   );
@@ -136,7 +136,7 @@ async function quarantinedRows(sql: Sql, { dataset, beforeMs, rowsMax }: ExpireO
   const [counted] = await sql.rows(`SELECT count(*)::DOUBLE AS "rows" FROM ${old}`);
   return {
     select: expiringRows({
-      from: `(SELECT * FROM ${old} ORDER BY received_at, message_id, "index" LIMIT ${rowsMax})`,
+      from: `(SELECT * FROM ${old} ORDER BY received_at, "commit", message_id, "index" LIMIT ${rowsMax})`,
       columns: 'dataset, message_id, "index"',
       reason: 'expired_quarantine',
     }),
