@@ -13,6 +13,7 @@ const VERBS: Readonly<Record<string, () => Promise<{ readonly verb: Verb }>>> = 
   backtest: () => import('./verbs/backtest.ts'),
   report: () => import('./verbs/report.ts'),
   backfill: () => import('./verbs/backfill.ts'),
+  compare: () => import('./verbs/compare.ts'),
 };
 const WRONG_USAGE = 64;
 

@@ -17,7 +17,7 @@ import { inlined } from './inlined.ts';
 const TIMEOUT_MS = 30 * 60_000;
 
 /** Rules that make what budgets, tickets and coverage read. Rules count as run wherever there was something to measure. */
-export function backfillRules(objective: Objective): readonly Rule[] {
+function backfillRules(objective: Objective): readonly Rule[] {
   const rules = ruleGroups(objective).flatMap((group) => group.rules);
   const [total, bad] = [totalRate(BASE_WINDOW_SECONDS), badRate(BASE_WINDOW_SECONDS)].map((name) => {
     const rule = rules.find((one) => 'record' in one && one.record === name);

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'mocha';
 import { toolPath } from '../../observability/tools/tools.ts';
 import { queryAt } from '../prometheus-client.ts';
 import { ratioObjective } from '../test/objective-fixture.ts';
-import { type History, type SeededPrometheus, startPrometheus } from '../test/seeded-prometheus.ts';
+import { type History, type SeededPrometheus, startPrometheus } from './seeded-prometheus.ts';
 import { backfill } from './backfill.ts';
 import { backtest, pagesOf } from './backtest.ts';
 

@@ -60,7 +60,7 @@ async function inPieces(options: BacktestOptions & { readonly query: string }): 
 }
 
 /** Points that follow one another by one step are one episode. */
-export function episodesOf(options: {
+function episodesOf(options: {
   readonly objective: Objective;
   readonly tier: string;
   readonly stepSeconds: number;

@@ -6,7 +6,7 @@ import type { Policy } from '../compiler/settings.ts';
 import { gateEvidence } from '../gate/evidence.ts';
 import { EXIT_CODES, gateVerdict } from '../gate/verdict.ts';
 import { ENVIRONMENT, ratioObjective } from '../test/objective-fixture.ts';
-import { type History, type SeededPrometheus, startPrometheus } from '../test/seeded-prometheus.ts';
+import { type History, type SeededPrometheus, startPrometheus } from './seeded-prometheus.ts';
 import { monthOf, monthReport, reportText } from './report.ts';
 
 const IDS = 'service="api",slo="requests"';

@@ -44,7 +44,7 @@ export function floorRate(tier: Tier): number {
 }
 
 /** With fewer allowed bad events than this in a period, one more or less changes the verdict. */
-export const ALLOWED_BAD_EVENTS_MIN = 10;
+const ALLOWED_BAD_EVENTS_MIN = 10;
 
 /** 10 ÷ (B·P) events a second: below it a period allows fewer than 10 bad events and the budget is a lottery. */
 export function meaningfulRate(objective: Pick<Objective, 'budget' | 'periodSeconds'>): number {

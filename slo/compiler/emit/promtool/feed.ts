@@ -176,7 +176,7 @@ function gauges(
 const LIMIT = 300;
 
 /** Measurements just inside and just outside the promise, so that a changed comparison or factor is seen. */
-export function sliceValues({ good, threshold, transform }: SliceIndicator): {
+function sliceValues({ good, threshold, transform }: SliceIndicator): {
   readonly good: number;
   readonly bad: number;
 } {
