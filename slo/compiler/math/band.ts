@@ -20,7 +20,8 @@ interface Question {
 
 /**
  * [T, T + scrape + evaluation]. Two corrections to the left end, both from how Prometheus measures:
- * - a sum over evaluations counts the ramp of the 5-minute rates at their right ends: half an evaluation early;
+ * - a sum over evaluations counts the ramp of the 5-minute rates at their right ends, and the ramp is a scrape shorter
+ *   than 5 minutes: half an evaluation and half a scrape early;
  * - `rate()` over W sees W − scrape and stretches it, which matters only where the traffic changed.
  */
 export function firingBand(question: Question): Band | undefined {
@@ -30,7 +31,7 @@ export function firingBand(question: Question): Band | undefined {
   const lag = environment.scrapeSeconds + environment.evaluationSeconds;
   const changed = fault.trafficRatio !== undefined && question.indicator.kind !== 'slices';
   const stretched = changed ? (found.seconds * environment.scrapeSeconds) / tier.longSeconds : 0;
-  const half = tier.windows === 'derived' ? environment.evaluationSeconds / 2 : 0;
+  const half = tier.windows === 'derived' ? (environment.evaluationSeconds + environment.scrapeSeconds) / 2 : 0;
   return { earliestSeconds: found.seconds - stretched - half, latestSeconds: found.seconds + lag };
 }
 

@@ -69,10 +69,11 @@ function conforming(matcher: Matcher): readonly string[] {
   }
 }
 
-function isMatch({ op, value }: Matcher, candidate: string): boolean {
+function isMatch({ label, op, value }: Matcher, candidate: string): boolean {
   switch (op) {
     case '=':
-      return candidate === value;
+      // A whole bucket bound has two spellings, and rules match both.
+      return candidate === value || (label === 'le' && candidate === `${value}.0`);
     case '!=':
       return candidate !== value;
     case '=~':
@@ -82,20 +83,29 @@ function isMatch({ op, value }: Matcher, candidate: string): boolean {
   }
 }
 
-/** Texts that match the simple patterns selectors use: alternatives, dots, optional groups, `.*`. */
+/** Texts that match the simple patterns selectors use: alternatives, groups, dots, `?`, `.*`. */
 function samples(pattern: string): readonly string[] {
-  const alternatives = splitAlternatives(pattern);
-  const texts = alternatives.flatMap((one) => {
-    const withGroups = one.replace(/\((?:\?:)?([^()]*)\)\??/g, '$1');
-    const withoutGroups = one.replace(/\([^()]*\)\?/g, '');
-    return [withGroups, withoutGroups].map((text) =>
-      text
-        .replace(/(?<!\\)\.[*+]/g, 'x')
-        .replace(/(?<!\\)\./g, '0')
-        .replace(/\\(.)/g, '$1'),
-    );
-  });
+  const texts = expanded(pattern).map((text) =>
+    text
+      .replace(/(?<!\\)\.[*+]/g, 'x')
+      .replace(/[^\\]\?/g, '')
+      .replace(/(?<!\\)\./g, '0')
+      .replace(/\\(.)/g, '$1'),
+  );
   return [pattern, ...texts].filter((text) => new RegExp(`^(?:${pattern})$`).test(text));
+}
+
+/** One text for each choice of alternatives; an optional group is one with an empty alternative. */
+function expanded(pattern: string): readonly string[] {
+  const alternatives = splitAlternatives(pattern);
+  if (alternatives.length > 1) return alternatives.flatMap(expanded);
+  const group = /\((?:\?:)?([^()]*)\)(\??)/.exec(pattern);
+  if (group === null) return [pattern];
+  const [whole, inner = '', optional] = group;
+  const choices = [...inner.split('|'), ...(optional === '?' ? [''] : [])];
+  const before = pattern.slice(0, group.index);
+  const after = pattern.slice(group.index + whole.length);
+  return choices.flatMap((choice) => expanded(`${before}${choice}${after}`));
 }
 
 function splitAlternatives(pattern: string): readonly string[] {
