@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { AppError } from '../errors.ts';
-import { failDisk } from '../failing-disk.fixture.ts';
 import { makeMessage, Recorder } from './bus.contract.ts';
 import type { Bus, Settlement } from './bus.ts';
 import { type LmdbBusOptions, openLmdbBus } from './lmdb-bus.ts';
@@ -170,27 +169,6 @@ describe('the embedded bus', () => {
       /before subscribing/,
     );
     await subscription.drain(DRAIN);
-  });
-
-  it('tells of settlements that cannot be written, and delivers their messages again', async () => {
-    const failures: unknown[] = [];
-    let mend = (): void => undefined;
-    await openBus({
-      onSettleFailure: ({ error, messages }) => {
-        mend();
-        failures.push([error instanceof AppError && error.code, messages]);
-      },
-    });
-    await bus.publish([makeMessage(), makeMessage()]);
-    const recorder = new Recorder(async (batch) => {
-      if (recorder.batches.length === 1) mend = failDisk(dir, 'full');
-      return batch.map(() => ({ kind: 'ack' }));
-    });
-    const subscription = bus.subscribe(recorder.handler, BATCH);
-    await recorder.untilDelivered(4);
-    await subscription.drain(DRAIN);
-    assert.deepEqual(failures, [['DISK_FULL', 2]]);
-    assert.equal(bus.settledCount().messages, 2);
   });
 
   it('delivers what a pause held back when the pause ends between the look for work and the sleep', async () => {
