@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
 import { toolPath } from '../../observability/tools/tools.ts';
+import { compiled } from '../compiled.ts';
 import { ruleGroups } from '../compiler/emit/prometheus.ts';
 import { type ProofSet, proofSets } from '../compiler/emit/promtool/promtool.ts';
 import { GOLDEN_MODEL } from '../compiler/emit/golden-model.fixture.ts';
@@ -50,6 +52,21 @@ describe('prove', () => {
       rules: group.rules.map((rule) => ({ ...rule, expr: 'sum(' })),
     }));
     assert.match((await failuresOf({ ...set, groups })).join(), /could not parse expression/);
+  });
+});
+
+describe('the shipped objectives', () => {
+  it('hold all their proofs', async function () {
+    // A minute and a half of CPU; ten times that on a machine that does much else.
+    this.timeout(15 * 60_000);
+    const sound = await compiled({ nowSeconds: null, quiet: true });
+    assert.ok(sound !== undefined);
+    const sets = proofSets(sound.model);
+    const results = await prove({ sets, promtool: await toolPath('promtool'), processes: availableParallelism() });
+    assert.deepEqual(
+      results.flatMap(({ failures }) => failures),
+      [],
+    );
   });
 });
 

@@ -21,14 +21,15 @@ export async function judge(options: {
   readonly sets: readonly ProofSet[];
   readonly promtool: string;
   readonly processes: number;
-  /** Which mutants of a set are tried; all where left out. */
-  readonly choose?: (mutants: readonly Mutant[]) => readonly Mutant[];
+  /** Which mutants of a set are tried; all where left out. Asked set by set, in order. */
+  readonly choose?: (mutants: readonly Mutant[], set: ProofSet) => readonly Mutant[];
+  readonly onVerdict?: (verdict: Verdict) => void;
 }): Promise<readonly Verdict[]> {
-  const { choose = (all) => all, processes, promtool, sets } = options;
+  const { choose = (all) => all, onVerdict, processes, promtool, sets } = options;
   return inParallel(sets, processes, async (set) => {
     const folder = await mkdtemp(join(tmpdir(), 'slo-mutation-'));
     try {
-      const mutants = choose(mutantsOf(set));
+      const mutants = choose(mutantsOf(set), set);
       const proofs = [...set.proofs].sort((a, b) => telling(b) - telling(a) || lengthOf(a) - lengthOf(b));
       let alive: readonly Mutant[] = mutants;
       for (const proof of [...proofs.slice(0, 1).map(asProbe), ...proofs]) {
@@ -38,7 +39,9 @@ export async function judge(options: {
         }
         alive = alive.filter(({ id }) => !caught.includes(id));
       }
-      return { set, mutants, survivors: alive };
+      const verdict = { set, mutants, survivors: alive };
+      onVerdict?.(verdict);
+      return verdict;
     } finally {
       await rm(folder, { recursive: true });
     }

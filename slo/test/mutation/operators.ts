@@ -12,6 +12,8 @@ export interface Mutation {
   readonly operator: string;
   /** What stood there and what stands there now, for people. */
   readonly change: string;
+  /** The same in full, and the how manieth of its kind in the rule: finds it in another version of the rule. */
+  readonly site: string;
   readonly expr: string;
 }
 
@@ -37,10 +39,19 @@ export function mutationsOf(expr: string, records: readonly string[]): readonly 
   edits.push(...forgottenLabels(parser.parse(expr).topNode, expr));
   const mutations = edits.map(({ node, operator, text }) => ({
     operator,
+    site: `${operator}: ${expr.slice(node.from, node.to)} → ${text}`,
     change: `${shortened(expr.slice(node.from, node.to))} → ${shortened(text)}`,
     expr: expr.slice(0, node.from) + text + expr.slice(node.to),
   }));
-  return mutations.filter(({ expr: mutated }, index) => mutations.findIndex((one) => one.expr === mutated) === index);
+  const different = mutations.filter(
+    ({ expr: mutated }, index) => mutations.findIndex((one) => one.expr === mutated) === index,
+  );
+  const seen = new Map<string, number>();
+  return different.map((mutation) => {
+    const nth = (seen.get(mutation.site) ?? 0) + 1;
+    seen.set(mutation.site, nth);
+    return { ...mutation, site: `${mutation.site} (${nth})` };
+  });
 }
 
 /** Node names are those of the grammar that Prometheus publishes. */
