@@ -29,7 +29,9 @@ export function rawBurnProofs(context: ProofContext): readonly Proof[] {
   const isSlices = context.objective.indicator.kind === 'slices';
   return context.tiers.flatMap((tier) => [
     rawOutage(context, tier),
-    ...(isSlices ? [fewSlicesProof(context, tier)] : [faultProof(context, tier), belowProof(context, tier)]),
+    ...(isSlices
+      ? [fewSlicesProof(context, tier)]
+      : [faultProof(context, tier), belowProof(context, tier), unevenProof(context, tier)]),
     ...(isSlices ? [] : [shortWindowProof(context, tier)]),
     memoryProof(context, tier),
   ]);
@@ -96,6 +98,25 @@ function belowProof({ environment, objective }: ProofContext, tier: Tier): Proof
       ...firstGroup(objective),
     }),
     checks: [{ kind: 'silent', alert: burnSeries(objective, tier), fromSeconds: 0, toSeconds: seconds }],
+  };
+}
+
+/**
+ * Busy at 0.9 of the threshold, then a quarter of the traffic at 1.05: the short window is above it, the long one, which
+ * weighs by traffic, never is.
+ */
+function unevenProof({ environment, objective }: ProofContext, tier: Tier): Proof {
+  const threshold = decimalNumber(tier.threshold);
+  const seconds = wholeMinutes(0.55 * tier.longSeconds);
+  const spans: readonly Span[] = [
+    { seconds, events: BUSY * EVENTS, bad: Math.floor(0.9 * threshold * BUSY * EVENTS) },
+    { seconds, events: EVENTS, bad: Math.ceil(1.05 * threshold * EVENTS) },
+  ];
+  return {
+    name: `${objective.name}, ${tier.name}: weighs its long window by traffic`,
+    intervalSeconds: environment.scrapeSeconds,
+    series: feed({ objective, scrapeSeconds: environment.scrapeSeconds, spans, ...firstGroup(objective) }),
+    checks: [{ kind: 'silent', alert: burnSeries(objective, tier), fromSeconds: 0, toSeconds: 2 * seconds }],
   };
 }
 

@@ -34,7 +34,7 @@ export function guardProofs(context: ProofContext): readonly Proof[] {
 
 /** What each tier needs besides its windows: traffic, bad events enough, and history. */
 export function patientProofs(context: ProofContext): readonly Proof[] {
-  const counted = [noTraffic, missingPart, lowTraffic];
+  const counted = [noTraffic, noSeries, missingPart, lowTraffic];
   const isSlices = context.objective.indicator.kind === 'slices';
   return [...(isSlices ? [] : counted.flatMap((prove) => prove(context))), ...coldStart(context)];
 }
@@ -53,6 +53,20 @@ function noTraffic(context: ProofContext): Proof {
         reads(context, { series: rawRatio(window), atSeconds: seconds, value: null }),
       ]),
     ],
+  });
+}
+
+/** Without a series there is nothing to record, not even a 0; the neighbours have plenty. */
+function noSeries(context: ProofContext): Proof {
+  const seconds = 600;
+  return proof(context, {
+    what: `without any series nothing is recorded (${context.tiers.map(({ name }) => name).join()})`,
+    spans: [{ seconds, events: null, bad: 0 }],
+    checks: windowsOf(context).flatMap((window) =>
+      [totalRate(window), badRate(window), rawRatio(window)].map((series) =>
+        reads(context, { series, atSeconds: seconds, value: null }),
+      ),
+    ),
   });
 }
 
